@@ -1,0 +1,1 @@
+"""What the labs share: data, seeds, plots, devices, and the grading harness."""

@@ -1,0 +1,136 @@
+"""The line between a test and the submission: names calls, guards arguments.
+
+The fixture `lab` is a `Boundary`. A call that crosses it is remembered, so that a
+report can say what was called, and its mutable arguments are compared before and after,
+so that a submission that works in place cannot change what the oracle will see.
+Calls inside the submission are not touched.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from types import FunctionType, ModuleType
+from typing import Any
+
+from common.grading import check, values
+
+
+class Boundary:
+    """A submission's module as its tests see it."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+        self._inside = False
+        self.may_mutate = False
+        for value in list(vars(module).values()):
+            if isinstance(value, type) and value.__module__ == module.__name__:
+                self._wrap_class(value)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            value = getattr(self._module, name)
+        except AttributeError:
+            raise check.MissingName(f"lab.py does not define {name}") from None
+        if isinstance(value, type) or not callable(value):
+            return value
+        return self._wrap(value, name)
+
+    def _wrap_class(self, owner: type) -> None:
+        for name, member in list(vars(owner).items()):
+            if name.startswith("_") and name not in ("__init__", "__call__"):
+                continue
+            label = owner.__name__ if name == "__init__" else f"{owner.__name__}.{name}"
+            if isinstance(member, FunctionType):
+                wrapped: Any = self._wrap(member, label, skip=1)
+            elif isinstance(member, classmethod):
+                wrapped = classmethod(self._wrap(member.__func__, label, skip=1))
+            elif isinstance(member, staticmethod):
+                wrapped = staticmethod(self._wrap(member.__func__, label))
+            else:
+                continue
+            setattr(owner, name, wrapped)
+
+    def _wrap(self, function: Any, label: str, skip: int = 0) -> Any:
+        @functools.wraps(function)
+        def crossing(*args: Any, **kwargs: Any) -> Any:
+            if self._inside:
+                return function(*args, **kwargs)
+            before = None if self.may_mutate else _snapshot(args[skip:], kwargs)
+            call = Call(label, args[skip:], kwargs)
+            check.recorder.call = call
+            self._inside = True
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._inside = False
+                # only at this moment: a generator or an exception changes nothing
+                if before is not None and (name := _changed(before, function, skip)):
+                    check.changed_input(call.text(), name)
+
+        return crossing
+
+
+class Call:
+    """One call across the boundary; its text is made only when a report needs it."""
+
+    def __init__(self, label: str, args: tuple, kwargs: dict) -> None:
+        self.label, self.args, self.kwargs = label, args, kwargs
+
+    def text(self) -> str:
+        """The call as a learner would type it, arguments cut to fit."""
+        inside = [_argument(a) for a in self.args]
+        inside += [f"{name}={_argument(a)}" for name, a in self.kwargs.items()]
+        return f"{self.label}({', '.join(inside)})"
+
+
+def _argument(value: Any) -> str:
+    if isinstance(value, (FunctionType, type)):
+        return value.__name__
+    return values.show(values.plain(value), 48)
+
+
+_MUTABLE = (list, dict, set, bytearray)
+
+
+def _snapshot(args: tuple, kwargs: dict) -> list[tuple[Any, Any, Any]] | None:
+    """(key, the object, a copy of it) for each argument that could be changed."""
+    kept = []
+    for key, value in [*enumerate(args), *kwargs.items()]:
+        if isinstance(value, _MUTABLE) or _is_array(value):
+            kept.append((key, value, _frozen(value)))
+    return kept or None
+
+
+def _is_array(value: Any) -> bool:
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    if numpy is not None and isinstance(value, numpy.ndarray):
+        return value.flags.writeable
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def _frozen(value: Any) -> Any:
+    version = getattr(value, "_version", None)  # torch counts changes in place
+    return version if version is not None else values.plain(value)
+
+
+def _changed(before: list, function: Any, skip: int) -> str | None:
+    for key, value, frozen in before:
+        now = _frozen(value)
+        same = now == frozen if isinstance(now, int) else _same(now, frozen)
+        if not same:
+            return key if isinstance(key, str) else _parameter(function, key + skip)
+    return None
+
+
+def _same(now: Any, frozen: Any) -> bool:
+    return values.difference(now, frozen) is None
+
+
+def _parameter(function: Any, position: int) -> str:
+    try:
+        names = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        names = []
+    return names[position] if position < len(names) else f"argument {position + 1}"

@@ -1,0 +1,394 @@
+"""Grades one submission of one lab and returns the record.
+
+Order of events: import once, then each task in a process of its own; meanwhile the
+reference runs the same tests. What failed is graded again on top of the reference's
+earlier tasks, then compared with the known misconceptions. As soon as anything is
+earned the controls run. Verdicts are made here, from what the children's tests said.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common import stubs
+from common.grading import diagnosis, record, runner
+from common.labs import Lab, Task
+
+EARNED, WRONG, NOT_STARTED = "earned", "wrong", "not started"
+BROKEN, VOID = "broken", "void"
+
+
+@dataclass
+class TaskState:
+    """What is known of one task while a run goes on."""
+
+    task: Task
+    tests: list[dict]
+    verdict: str = NOT_STARTED
+    result: dict | None = None
+    reason: str | None = None  # why it is broken, in words
+    waits_for: int | None = None  # the task whose stub it ran into
+    grafted: list[int] = field(default_factory=list)
+    matches: list[str] = field(default_factory=list)
+    versions: dict[str, diagnosis.Signature] = field(default_factory=dict)
+
+    def events(self) -> dict[str, dict]:
+        """The test records of the result in force, by test name."""
+        events = self.result["events"] if self.result else []
+        return {e["test"]: e for e in events if e["event"] == "test"}
+
+
+class Grading:
+    """One run: one submission, one lab, one seed."""
+
+    def __init__(
+        self,
+        lab: Lab,
+        path: Path,
+        source: str,
+        worker: runner.Worker | runner.SpawnWorker,
+        *,
+        tasks: list[int] | None = None,
+        seed: int | None = None,
+        controls: bool = True,
+        shuffle: int | None = None,
+    ) -> None:
+        self.lab, self.path, self.source = lab, path, source
+        self.seed = secrets.randbelow(10_000) if seed is None else seed
+        self.violations: list[str] = []
+        self.void: dict | None = None
+        self.import_error: dict | None = None
+        self.controls: dict[str, bool] = {}
+        self.imported_in_s: float | None = None
+        self.skipped = [t for t in worker.tests if t["missing"]]
+        self._worker, self._reference = worker, lab.source()
+        self._with_controls, self._shuffle = controls, shuffle
+        self._controls_started = False
+        self._solution: diagnosis.Signature | None = None
+        self._then: dict[int, Callable[[dict], None]] = {}
+        wanted = [t for t in lab.tasks if tasks is None or t.id in tasks]
+        self.states = {t.id: TaskState(t, self._tests_of(t.id)) for t in wanted}
+
+    def _tests_of(self, task: int) -> list[dict]:
+        tests = self._worker.tests
+        return [t for t in tests if t["task"] == task and not t["missing"]]
+
+    def run(self) -> dict:
+        """Grade, and return the record."""
+        started = time.time()
+        empty = [t for t, s in self.states.items() if not s.tests]
+        if empty:
+            raise runner.HarnessFault(
+                f"no test decides task {empty[0]} of {self.lab.id}"
+            )
+        before = runner.lab_digest(self.lab)
+        self._submit({"tests": []}, self._on_import)
+        self._submit(self._solution_job(), self._on_solution)
+        for result in self._worker.results():
+            self._then.pop(result["id"])(result)
+        self._put_back(before)
+        return record.build(self, started)
+
+    # jobs
+
+    def _submit(self, job: dict, then: Callable[[dict], None]) -> None:
+        base = {
+            "source": self.source,
+            "path": str(self.path),
+            "secret": str(self.lab.file("solution.py")),
+            "reference": self._reference,
+            "seed": self.seed,
+            "shuffle": self._shuffle,
+            "limit_s": self._limit(job["tests"]),
+            # the reference may read itself
+            "guard": self.path != self.lab.file("solution.py"),
+        }
+        self._then[self._worker.submit(base | job)] = then
+
+    def _limit(self, tests: list[str]) -> float:
+        """The limits of the tasks that these tests belong to, added up."""
+        tasks = {
+            s.task for s in self.states.values() for t in s.tests if t["name"] in tests
+        }
+        return sum(task.limit_s for task in tasks) or self.lab.tasks[0].limit_s
+
+    def _all_tests(self) -> list[str]:
+        return [test["name"] for s in self.states.values() for test in s.tests]
+
+    def _solution_job(self, source: str | None = None) -> dict:
+        return {
+            "source": source if source is not None else self._reference,
+            "path": str(self.lab.file("solution.py")),
+            "tests": self._all_tests(),
+            "guard": False,
+            "shuffle": None,
+        }
+
+    # what follows from a result
+
+    def _on_import(self, result: dict) -> None:
+        loaded = [e for e in result["events"] if e["event"] == "loaded"]
+        if loaded:
+            self.imported_in_s = loaded[0]["seconds"]
+            self._note_altered(loaded[0]["altered"], "importing")
+            for id, state in self.states.items():
+                names = [test["name"] for test in state.tests]
+                self._submit({"tests": names}, lambda r, id=id: self._on_task(id, r))
+            return
+        self.import_error = import_failure(result)
+        for event in result["events"]:
+            self._note_violations(event.get("violations", []))
+        for state in self.states.values():
+            state.verdict, state.result = BROKEN, result
+            state.reason = self.import_error["message"]
+
+    def _on_solution(self, result: dict) -> None:
+        self._solution = diagnosis.signature(result["events"])
+        failed = [e for e in result["events"] if e.get("outcome", "passed") != "passed"]
+        if result["outcome"] != "done" or failed or not self._reached_all(result):
+            if self.path == self.lab.file("solution.py"):
+                return  # `--impl solution` reports it as any submission's failure
+            which = failed[0]["test"] if failed else result["outcome"]
+            raise runner.HarnessFault(
+                f"solution.py of {self.lab.id} does not pass its own grader ({which})"
+            )
+        for id, state in self.states.items():
+            self._settle(id, state)
+
+    def _reached_all(self, result: dict) -> bool:
+        reached = {e["test"] for e in result["events"] if e["event"] == "test"}
+        return reached >= set(self._all_tests())
+
+    def _on_task(self, id: int, result: dict) -> None:
+        state = self.states[id]
+        state.result = result
+        judge(state)
+        self._note(result)
+        if state.verdict == EARNED:
+            self._start_controls()
+        for other_id, other in self.states.items():
+            if other_id >= id:
+                self._consider_graft(other_id, other)
+
+    def _consider_graft(self, id: int, state: TaskState) -> None:
+        """Once all earlier tasks are known: grade a failed task on the reference's."""
+        if state.result is None or state.verdict == EARNED or state.grafted:
+            return
+        earlier = [t for t in self.states if t < id]
+        if any(self.states[t].result is None for t in earlier):
+            return
+        unearned = [t for t in earlier if self.states[t].verdict != EARNED]
+        own_stub = state.verdict == NOT_STARTED and state.waits_for in (None, id)
+        if not unearned or own_stub or state.result["outcome"] == "time":
+            self._settle(id, state)
+            return
+        state.grafted = unearned
+        names = [test["name"] for test in state.tests]
+        self._submit(
+            {"tests": names, "graft": unearned}, lambda r: self._on_graft(id, r)
+        )
+
+    def _on_graft(self, id: int, result: dict) -> None:
+        state = self.states[id]
+        state.result = result
+        judge(state)
+        self._note(result)
+        if state.verdict == EARNED:
+            self._start_controls()
+        self._settle(id, state)
+
+    def _settle(self, id: int, state: TaskState) -> None:
+        """A task's verdict is final: look for the misconception behind it."""
+        ready = self._solution is not None and state.result is not None
+        if not ready or state.verdict != WRONG or state.versions:
+            return
+        if self.path == self.lab.file("solution.py"):
+            return
+        names = [test["name"] for test in state.tests]
+        for wrong in self.lab.misconceptions:
+            if wrong.task != id:
+                continue
+            state.versions[wrong.id] = {}
+            source = stubs.apply(self._reference, wrong.edits)
+            job = self._solution_job(source) | {"tests": names}
+            self._submit(job, lambda r, w=wrong.id: self._on_version(state, w, r))
+
+    def _on_version(self, state: TaskState, name: str, result: dict) -> None:
+        state.versions[name] = diagnosis.signature(result["events"])
+        mine = diagnosis.signature(state.result["events"])
+        state.matches = diagnosis.matches(mine, self._solution, state.versions)
+
+    # controls
+
+    def _start_controls(self) -> None:
+        """Labs without an idea in them earn nothing, the reference everything."""
+        if self._controls_started or not self._with_controls:
+            return
+        self._controls_started = True
+        for kind in stubs.CONTROLS:
+            job = {
+                "replace": stubs.control(self._reference, kind),
+                "tests": self._all_tests(),
+                "shuffle": None,
+                "first_failure": True,
+            }
+            self._submit(job, lambda r, k=kind: self._on_control(k, r))
+        job = {"replace": self._reference, "tests": self._all_tests(), "shuffle": None}
+        self._submit(job, self._on_reference_after_import)
+
+    def _on_control(self, kind: str, result: dict) -> None:
+        passed = {e["test"] for e in result["events"] if e.get("outcome") == "passed"}
+        earned = [
+            id
+            for id, state in self.states.items()
+            if all(test["name"] in passed for test in state.tests)
+        ]
+        self.controls[kind] = not earned
+        if earned:
+            self._make_void(
+                kind, f"after importing lab.py, a lab that {_IDLE[kind]} passes too"
+            )
+
+    def _on_reference_after_import(self, result: dict) -> None:
+        wrong = [e for e in result["events"] if e.get("outcome", "passed") != "passed"]
+        holds = result["outcome"] == "done" and not wrong and self._reached_all(result)
+        self.controls["solution"] = holds
+        if not holds:
+            test = wrong[0]["test"] if wrong else "the run"
+            self._make_void(
+                "solution",
+                "after importing lab.py, the reference fails too "
+                f"({test.removeprefix('test_').replace('_', ' ')})",
+            )
+
+    def _note(self, result: dict) -> None:
+        if result["outcome"] == "forged":
+            self._make_void("records", "lab.py wrote into the grader's records")
+        for event in result["events"]:
+            self._note_violations(event.get("violations", []))
+            self._note_altered(event.get("altered", []), "running")
+
+    def _note_violations(self, tried: list[str]) -> None:
+        self.violations += [v for v in tried if v not in self.violations]
+
+    def _note_altered(self, names: list[str], when: str) -> None:
+        if names:
+            self._make_void("integrity", f"{when} lab.py changed {names[0]}")
+
+    def _make_void(self, control: str, why: str) -> None:
+        if self.void is None:
+            self.void = {"control": control, "why": why}
+
+    def _put_back(self, before: dict[str, bytes]) -> None:
+        for name, data in runner.lab_digest(self.lab).items():
+            if data != before[name]:
+                self.lab.file(name).write_bytes(before[name])
+                self._make_void(
+                    "files", f"{name} changed while it was graded; put back"
+                )
+
+
+_IDLE = {
+    "empty": "returns nothing",
+    "constant": "always returns the same",
+    "echo": "returns its argument",
+    "raises": "always raises",
+}
+
+
+# --- Verdicts ---------------------------------------------------------------------
+
+
+def judge(state: TaskState) -> None:
+    """Set verdict, reason and waits_for from the result; the default is not earned."""
+    events, result = state.events(), state.result
+    outcomes = {
+        t["name"]: events.get(t["name"], {}).get("outcome") for t in state.tests
+    }
+    state.reason = state.waits_for = None
+    if set(outcomes.values()) == {"passed"} and result["outcome"] == "done":
+        state.verdict = EARNED
+        return
+    kinds = set(outcomes.values()) - {"passed", None}
+    broken = kinds - {"wrong", "error", "not started"}
+    if result["outcome"] not in ("done", "forged") or broken:
+        state.verdict, state.reason = BROKEN, broken_reason(state)
+    elif kinds & {"wrong", "error"}:
+        state.verdict = WRONG
+    elif "not started" in kinds:
+        state.verdict, state.waits_for = NOT_STARTED, _waits_for(events)
+    else:
+        state.verdict, state.reason = BROKEN, "ended before its tests were done"
+
+
+def _waits_for(events: dict[str, dict]) -> int | None:
+    for event in events.values():
+        if event["outcome"] == "not started":
+            words = event["error"]["message"].split()
+            return (
+                int(words[1]) if words[:1] == ["task"] and words[1].isdigit() else None
+            )
+    return None
+
+
+_ENDS = {
+    "memory": "needed more than 1 GiB of memory",
+    "recursion": "recursed without end (RecursionError)",
+    "output": "wrote more than 1 MB (output is cut there)",
+    "exit": "called sys.exit",
+    "skipped itself": "skipped itself, which earns nothing",
+}
+
+
+def broken_reason(state: TaskState) -> str:
+    """Why a task broke off, in words."""
+    result = state.result
+    if result["outcome"] == "time":
+        return f"stopped after {state.task.limit_s:g} s"
+    if result["outcome"] == "output" or result["output"]["cut"]:
+        return _ENDS["output"]
+    if result["outcome"] != "done":
+        return _died(result)
+    for event in state.events().values():
+        if event["outcome"] in _ENDS:
+            return _ENDS[event["outcome"]]
+        if event["outcome"] == "missing":
+            return event["error"]["message"]
+    return "ended before its tests were done"
+
+
+_SIGNALS = {
+    "SIGSEGV": "died of a segmentation fault",
+    "SIGKILL": "was killed (out of memory?)",
+    "SIGABRT": "aborted",
+    "SIGXCPU": "used up its processor time",
+}
+
+
+def _died(result: dict) -> str:
+    if result["signal"]:
+        return _SIGNALS.get(result["signal"], f"died of {result['signal']}")
+    code = result["exit_code"]
+    return "ended early" + (f" (exit {code})" if code is not None else "")
+
+
+def import_failure(result: dict) -> dict:
+    """Why lab.py could not be imported: message, and the line where it stood."""
+    for event in result["events"]:
+        if event["event"] == "import":
+            error = event["error"]
+            called = {"exit": "lab.py called sys.exit", "memory": _ENDS["memory"]}
+            text = called.get(error["kind"], f"{error['type']}: {error['message']}")
+            return {"message": text, "line": error["line"], "error": error}
+        if event["event"] == "fault":
+            raise runner.HarnessFault(event["message"])
+    stood = result["stood"] or {}
+    if result["outcome"] == "time":
+        text = "importing lab.py did not end within its time"
+    else:
+        text = f"importing lab.py {_died(result)}"
+    return {"message": text, "line": stood.get("line"), "error": None}

@@ -1,0 +1,347 @@
+"""Tokenization from scratch: text to integers and back, three ways.
+
+You build a whitespace, a regex (GPT-2's rule) and a byte-level tokenizer, and the
+report that compares them. At the end you can say what each one loses.
+
+1 whitespace_pretokenize (1)   2 regex_pretokenize (2)   3 Vocabulary (2)
+4 encode and decode (2)        5 ByteLevelTokenizer (1)  6 bytes_to_unicode (1)
+7 benchmark (1)                + train_bpe (bonus)
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import regex
+
+SPECIALS = ("<pad>", "<unk>", "<bos>", "<eos>")
+
+
+# --- Task 1 (1 point): whitespace_pretokenize ------------------------------------
+
+
+def whitespace_pretokenize(text: str) -> list[str]:
+    r"""Cut text into maximal runs of whitespace and of everything else.
+
+    Nothing is lost: joining the pieces gives the text back. "a  b\n" gives
+    ["a", "  ", "b", "\n"], and "" gives [].
+
+    Args:
+        text: any string.
+
+    Returns:
+        The pieces in order, none of them empty.
+    """
+    raise NotImplementedError("task 1")
+
+
+# --- Task 2 (2 points): GPT2_PAT, regex_pretokenize ------------------------------
+
+# The alternatives of GPT-2's rule, tried from left to right at every position
+# (Radford et al. 2019; OpenAI's gpt-2 repository, src/encoder.py).
+GPT2_PAT = ...  # task 2
+
+
+def regex_pretokenize(text: str) -> list[str]:
+    r"""Cut text the way GPT-2 does before it merges bytes.
+
+    A space travels with the word that follows it; letters, digits and other signs
+    never share a piece. "I've 2  cats" gives ["I", "'ve", " 2", " ", " cats"].
+
+    Args:
+        text: any string.
+
+    Returns:
+        The pieces in order; joined they are the text.
+    """
+    raise NotImplementedError("task 2")
+
+
+# --- Task 3 (2 points): Vocabulary -----------------------------------------------
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A fixed list of tokens; a token's id is its place in the list.
+
+    The first `n_specials` ids are control symbols. Text never turns into them, not even
+    text that spells one: a document with the word "<bos>" in it gets an ordinary token
+    of that spelling. The one exception is "<unk>", which stands for unknown pieces.
+    """
+
+    tokens: tuple[str, ...]
+    n_specials: int = 0
+
+    @classmethod
+    def build(
+        cls,
+        tokens: Iterable[str],
+        *,
+        min_freq: int = 1,
+        max_size: int | None = None,
+        specials: Sequence[str] = SPECIALS,
+    ) -> Vocabulary:
+        """Count tokens and keep the frequent ones.
+
+        Order: the specials as given, then ordinary tokens by falling count, ties in
+        the order of the strings. Vocabulary.build(["b", "a", "b"], specials=["<unk>"])
+        has the tokens ("<unk>", "b", "a").
+
+        Args:
+            tokens: the pieces of a corpus, in any order.
+            min_freq: a token stays when it occurs at least this often.
+            max_size: the most entries, specials included; None for no limit.
+            specials: control symbols, all different.
+
+        Raises:
+            ValueError: `min_freq` below 1, `max_size` below the number of specials,
+                or a repeated entry in `specials`.
+            TypeError: `tokens` is one string instead of a series of strings.
+        """
+        raise NotImplementedError("task 3")
+
+    @functools.cached_property
+    def _ordinary(self) -> dict[str, int]:
+        """Ids of the ordinary tokens."""
+        numbered = enumerate(self.tokens)
+        return {token: i for i, token in numbered if i >= self.n_specials}
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __contains__(self, token: str) -> bool:
+        """Whether `token` is an ordinary token."""
+        return token in self._ordinary
+
+    def special_id(self, name: str) -> int | None:
+        """The id of a special, or None where the vocabulary has no such special."""
+        specials = self.tokens[: self.n_specials]
+        return specials.index(name) if name in specials else None
+
+    def token_to_id(self, token: str) -> int:
+        """The id of an ordinary token; the id of "<unk>" for any other string.
+
+        Raises:
+            ValueError: `token` is unknown and the vocabulary has no "<unk>".
+        """
+        raise NotImplementedError("task 3")
+
+    def id_to_token(self, id: int) -> str:
+        """The token, special or ordinary, with this id.
+
+        Raises:
+            ValueError: `id` is negative or not below the size of the vocabulary.
+        """
+        raise NotImplementedError("task 3")
+
+
+# --- Task 4 (2 points): encode and decode ----------------------------------------
+
+
+class PieceTokenizer:
+    """One id per piece. A subclass says how to `split`."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+
+    @staticmethod
+    def split(text: str) -> list[str]:
+        """The pieces of a text; each subclass has its own rule."""
+        raise TypeError("use WhitespaceTokenizer or RegexTokenizer")
+
+    @classmethod
+    def train(
+        cls, text: str, *, min_freq: int = 1, max_size: int | None = None
+    ) -> Self:
+        """A tokenizer whose vocabulary comes from the pieces of `text`."""
+        pieces = cls.split(text)
+        return cls(Vocabulary.build(pieces, min_freq=min_freq, max_size=max_size))
+
+    @property
+    def vocab_size(self) -> int:
+        """How many ids there are."""
+        return len(self.vocabulary)
+
+    @property
+    def unk_id(self) -> int | None:
+        """The id that stands for unknown pieces."""
+        return self.vocabulary.special_id("<unk>")
+
+    def encode(
+        self, text: str, *, add_bos: bool = False, add_eos: bool = False
+    ) -> list[int]:
+        """One id per piece; pieces outside the vocabulary become "<unk>".
+
+        Args:
+            text: any string.
+            add_bos: put the id of "<bos>" in front.
+            add_eos: put the id of "<eos>" behind.
+
+        Raises:
+            TypeError: `text` is not a str.
+        """
+        raise NotImplementedError("task 4")
+
+    def decode(self, ids: Iterable[int], *, skip_specials: bool = True) -> str:
+        """The text of these ids.
+
+        Args:
+            ids: ids of this vocabulary.
+            skip_specials: leave out "<pad>", "<bos>" and "<eos>". "<unk>" is always
+                written: a loss should be visible.
+
+        Raises:
+            ValueError: an id outside the vocabulary.
+        """
+        raise NotImplementedError("task 4")
+
+
+class WhitespaceTokenizer(PieceTokenizer):
+    """Pieces are runs of whitespace and of non-whitespace."""
+
+    @staticmethod
+    def split(text: str) -> list[str]:
+        """The pieces of task 1."""
+        return whitespace_pretokenize(text)
+
+
+class RegexTokenizer(PieceTokenizer):
+    """Pieces are those of GPT-2's rule."""
+
+    @staticmethod
+    def split(text: str) -> list[str]:
+        """The pieces of task 2."""
+        return regex_pretokenize(text)
+
+
+# --- Task 5 (1 point): ByteLevelTokenizer ----------------------------------------
+
+
+class ByteLevelTokenizer:
+    """The 256 byte values are the vocabulary; specials follow from id 256.
+
+    No training, no unknown text. The price is length: one id per byte.
+    """
+
+    unk_id = None
+
+    def __init__(self, specials: Sequence[str] = ("<|endoftext|>",)) -> None:
+        self.special_ids = {name: 256 + i for i, name in enumerate(specials)}
+
+    @property
+    def vocab_size(self) -> int:
+        """256 bytes and the specials."""
+        return 256 + len(self.special_ids)
+
+    def encode(self, text: str, *, allowed_special: Collection[str] = ()) -> list[int]:
+        """The UTF-8 bytes of the text; allowed specials become one id each.
+
+        A special that is not allowed is ordinary text. Where allowed specials overlap,
+        the longest one that starts there wins. "é" gives [195, 169].
+
+        Args:
+            text: any string that UTF-8 can hold.
+            allowed_special: the specials to recognise.
+
+        Raises:
+            ValueError: `text` holds a lone surrogate, or `allowed_special` names
+                something that is not a special of this tokenizer.
+        """
+        raise NotImplementedError("task 5")
+
+    def decode(self, ids: Iterable[int], *, errors: str = "replace") -> str:
+        """The text of these ids; broken byte sequences are handled by `errors`.
+
+        Args:
+            ids: byte values and ids of specials.
+            errors: as for bytes.decode: "replace" or "strict".
+
+        Raises:
+            ValueError: an id outside the vocabulary; with "strict", broken UTF-8.
+        """
+        raise NotImplementedError("task 5")
+
+
+# --- Task 6 (1 point): bytes_to_unicode ------------------------------------------
+
+
+def bytes_to_unicode() -> dict[int, str]:
+    """GPT-2's printable stand-in for each byte, so that a vocabulary fits a text file.
+
+    Bytes whose Latin-1 character is printable and no space keep it: 33-126, 161-172
+    and 174-255. The others, in rising order, get the characters from U+0100 on, so
+    that the space (32) becomes "Ġ".
+
+    Returns:
+        A dictionary from 0..255 to 256 different characters.
+    """
+    raise NotImplementedError("task 6")
+
+
+# --- Task 7 (1 point): benchmark -------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `benchmark` measures."""
+
+    name: str
+    vocab_size: int
+    n_tokens: int
+    bytes_per_token: float  # UTF-8 bytes of the text per id
+    unk_rate: float  # share of the ids that are "<unk>"
+    round_trip: bool  # whether decode(encode(text)) == text
+    mb_per_s: float  # 10^6 UTF-8 bytes encoded per second, best of the repeats
+
+
+def benchmark(
+    tokenizer,
+    text: str,
+    *,
+    name: str,
+    clock: Callable[[], float] = time.perf_counter,
+    repeats: int = 3,
+) -> Report:
+    """Encode a text `repeats` times and report size, loss and speed.
+
+    Args:
+        tokenizer: has encode, decode, vocab_size and unk_id (None: never unknown).
+        text: what to encode, not empty.
+        name: the name to put into the report.
+        clock: returns seconds; only differences count.
+        repeats: how often to time `encode`; the fastest run counts.
+
+    Raises:
+        ValueError: `text` is empty or `repeats` is below 1.
+    """
+    raise NotImplementedError("task 7")
+
+
+# --- Bonus: train_bpe ------------------------------------------------------------
+
+
+def train_bpe(text: str, n_merges: int) -> list[tuple[bytes, bytes]]:
+    """Learn byte-pair merges: again and again, glue the most frequent pair.
+
+    Pairs are counted inside the pieces of `regex_pretokenize`, never across them. Ids
+    0-255 are the bytes and each merge gets the next id; among equally frequent pairs
+    the smallest (left id, right id) is merged (Sennrich et al. 2016, on bytes).
+
+    Args:
+        text: the corpus.
+        n_merges: the most merges to learn; fewer when no pair is left.
+
+    Returns:
+        The merges in order, as the bytes of their left and right part.
+
+    Raises:
+        ValueError: `n_merges` is negative.
+    """
+    raise NotImplementedError("task 8")
