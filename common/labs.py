@@ -117,6 +117,12 @@ def phases() -> list[Path]:
     return sorted(p for p in root().glob("phase-*") if p.is_dir())
 
 
+def phase_title(folder: Path) -> str:
+    """``Phase 1  Foundations text`` for ``phase-01-foundations-text``."""
+    number, *words = folder.name.removeprefix("phase-").split("-")
+    return f"Phase {int(number)}  {' '.join(words).capitalize()}".replace("Llm", "LLM")
+
+
 @functools.cache
 def _all(base: Path) -> tuple[Lab, ...]:
     folders = sorted(base.glob("phase-*/lab-*/lab.toml"))
@@ -206,7 +212,10 @@ def problems(lab: Lab) -> list[str]:
 
 def _source_problems(lab: Lab, ids: set[int]) -> list[str]:
     source = lab.source()
-    marked = set(stubs.task_names(source))
+    try:
+        marked = set(stubs.task_names(source))
+    except SyntaxError as error:
+        return [f"solution.py does not parse: {error}"]
     found = [f"solution.py marks nothing as task {i}" for i in sorted(ids - marked)]
     found += [f"solution.py marks an unknown task {i}" for i in sorted(marked - ids)]
     seen: set[str] = set()

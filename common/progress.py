@@ -6,13 +6,20 @@ best ever earned: nothing is taken away by a later run.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from common import labs
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
 
 SCHEMA = "labs-progress/1"
 _HISTORY = 50  # runs kept per lab
@@ -24,7 +31,7 @@ def folder() -> Path:
 
 
 class Progress:
-    """The progress file, read once and written after every change."""
+    """The progress file, read at the start and again before every change."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or folder() / "progress.json"
@@ -40,11 +47,11 @@ class Progress:
             for entry in data["labs"].values():
                 _ = {str(k): int(v) for k, v in entry["best"].items()}
                 _ = {str(k): int(v) for k, v in entry["hints"].items()}
-                _ = [*entry["met"], *entry["history"]]
+                _ = entry["met"] + entry["history"] + []
             return empty | data
         except FileNotFoundError:
             return empty
-        except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        except (ValueError, LookupError, TypeError, AttributeError, OSError):
             return self._set_aside(empty)
 
     def _set_aside(self, empty: dict) -> dict:
@@ -56,8 +63,19 @@ class Progress:
             self.notice = f"The progress file cannot be read ({error.strerror})."
         return empty
 
-    def _write(self) -> None:
-        write_atomically(self.path, json.dumps(self._data, indent=1).encode())
+    @contextlib.contextmanager
+    def _change(self) -> Iterator[None]:
+        """Change the data as another `labs` left it, alone, and write it.
+
+        Where it cannot be written, a notice says so and the run goes on.
+        """
+        try:
+            with _alone(self.path.with_name(".lock")):
+                self._data = self._read()
+                yield
+                write_atomically(self.path, json.dumps(self._data, indent=1).encode())
+        except OSError as error:
+            self.notice = f"Progress is not kept ({error.strerror})."
 
     def _lab(self, id: str) -> dict:
         new = {"best": {}, "hints": {}, "met": [], "history": []}
@@ -106,6 +124,10 @@ class Progress:
 
     def add(self, record: dict) -> None:
         """Take a run's record in."""
+        with self._change():
+            self._take(record)
+
+    def _take(self, record: dict) -> None:
         entry = self._lab(record["lab"]["id"])
         self._data["current"] = record["lab"]["id"]
         for task in record["tasks"]:
@@ -116,12 +138,23 @@ class Progress:
             ]
         entry["history"].append([record["started"], record["points"]])
         entry["history"] = entry["history"][-_HISTORY:]
-        self._write()
 
     def add_hint(self, lab: labs.Lab, task: int, level: int) -> None:
         """Note that a hint was shown."""
-        self._lab(lab.id)["hints"][str(task)] = level
-        self._write()
+        with self._change():
+            self._lab(lab.id)["hints"][str(task)] = level
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Let one process at a time in, where the system has file locks."""
+    if fcntl is None:
+        yield
+        return
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_atomically(path: Path, data: bytes) -> None:

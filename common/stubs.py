@@ -54,6 +54,32 @@ def task_names(source: str) -> dict[int, list[str]]:
     return names
 
 
+def definitions(source: str) -> dict[str, str]:
+    """The text of each function, method and constant, without docstrings."""
+    lines = source.splitlines()
+    found = {}
+    for name, node in _definitions(ast.parse(source)):
+        body = _body_lines(node, lines)
+        if isinstance(node, _FUNCTIONS) and _has_docstring(node):
+            header = lines[node.lineno - 1 : node.body[0].lineno - 1]
+            found[name] = "\n".join([*header, *lines[body.start : body.stop]])
+        else:
+            found[name] = "\n".join(lines[node.lineno - 1 : node.end_lineno])
+    return found
+
+
+def spans(source: str) -> dict[str, range]:
+    """The lines (counted from 1) of each function, method and constant."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return {}
+    return {
+        name: range(node.lineno, node.end_lineno + 1)
+        for name, node in _definitions(tree)
+    }
+
+
 def _definitions(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
@@ -144,9 +170,11 @@ def _rewrite(source: str, body: Callable[[Owned], str]) -> str:
 
 
 def _whole(node: ast.stmt, lines: list[str]) -> tuple[int, int]:
-    """The lines of a definition with its decorators and the blank lines before it."""
+    """The lines of a definition with its decorators, comments and blank lines above."""
     first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
     start = first - 1
+    while start and lines[start - 1].lstrip().startswith("#"):
+        start -= 1
     while start and not lines[start - 1].strip():
         start -= 1
     return start, node.end_lineno

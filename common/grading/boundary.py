@@ -8,9 +8,11 @@ Calls inside the submission are not touched.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 import sys
+from collections.abc import Callable
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -20,8 +22,8 @@ from common.grading import check, values
 class Boundary:
     """A submission's module as its tests see it."""
 
-    def __init__(self, module: ModuleType) -> None:
-        self._module = module
+    def __init__(self, module: ModuleType, after_call: Callable[[], None]) -> None:
+        self._module, self._after_call = module, after_call
         self._inside = False
         self.may_mutate = False
         for value in list(vars(module).values()):
@@ -32,10 +34,15 @@ class Boundary:
         try:
             value = getattr(self._module, name)
         except AttributeError:
-            raise check.MissingName(f"lab.py does not define {name}") from None
+            raise check.MissingName(self._not_defined(name)) from None
         if isinstance(value, type) or not callable(value):
             return value
         return self._wrap(value, name)
+
+    def _not_defined(self, name: str) -> str:
+        near = difflib.get_close_matches(name, vars(self._module), n=1, cutoff=0.8)
+        hint = f" (it has {near[0]})" if near else ""
+        return f"lab.py does not define {name}{hint}"
 
     def _wrap_class(self, owner: type) -> None:
         for name, member in list(vars(owner).items()):
@@ -65,6 +72,7 @@ class Boundary:
                 return function(*args, **kwargs)
             finally:
                 self._inside = False
+                self._after_call()
                 # only at this moment: a generator or an exception changes nothing
                 if before is not None and (name := _changed(before, function, skip)):
                     check.changed_input(call.text(), name)
@@ -91,7 +99,7 @@ def _argument(value: Any) -> str:
     return values.show(values.plain(value), 48)
 
 
-_MUTABLE = (list, dict, set, bytearray)
+_MUTABLE = (list, tuple, dict, set, bytearray)  # a tuple may hold arrays
 
 
 def _snapshot(args: tuple, kwargs: dict) -> list[tuple[Any, Any, Any]] | None:
@@ -99,7 +107,7 @@ def _snapshot(args: tuple, kwargs: dict) -> list[tuple[Any, Any, Any]] | None:
     kept = []
     for key, value in [*enumerate(args), *kwargs.items()]:
         if isinstance(value, _MUTABLE) or _is_array(value):
-            kept.append((key, value, _frozen(value)))
+            kept.append((key, value, values.plain(value)))
     return kept or None
 
 
@@ -110,22 +118,11 @@ def _is_array(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def _frozen(value: Any) -> Any:
-    version = getattr(value, "_version", None)  # torch counts changes in place
-    return version if version is not None else values.plain(value)
-
-
 def _changed(before: list, function: Any, skip: int) -> str | None:
     for key, value, frozen in before:
-        now = _frozen(value)
-        same = now == frozen if isinstance(now, int) else _same(now, frozen)
-        if not same:
+        if values.difference(values.plain(value), frozen) is not None:
             return key if isinstance(key, str) else _parameter(function, key + skip)
     return None
-
-
-def _same(now: Any, frozen: Any) -> bool:
-    return values.difference(now, frozen) is None
 
 
 def _parameter(function: Any, position: int) -> str:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from common.grading import values
 from common.grading.values import Difference, Tolerance
 
@@ -86,9 +88,16 @@ def that(
     """
     came = values.plain(got)
     record = _record(name, input, values.EXACT, came)
-    if holds is not True and holds is not False:
-        holds = bool(values.plain(holds))
-    _finish(record, None if holds else Difference("value", expected, values.show(came)))
+    found = Difference("value", expected, values.show(came))
+    _finish(record, None if _is_true(holds) else found)
+
+
+def _is_true(holds: Any) -> bool:
+    """Whether it is True, of Python, NumPy or torch; no other truth counts."""
+    holds = values.plain(holds)
+    holds = holds.data if isinstance(holds, values.Tensor) else holds
+    holds = holds.tolist() if isinstance(holds, np.ndarray) else holds
+    return holds is True
 
 
 def raises(

@@ -15,6 +15,7 @@ import json
 import os
 import random
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from common.grading.guard import Guard, Snapshot
 MEMORY_LIMIT = 1 << 30  # bytes of data on top of what the heavy imports took
 OUTPUT_LIMIT = 1 << 20  # bytes that a task may print; also its largest file
 NAME = "lab"  # the module name of a submission
+_MOST_FRAMES = (1 << 31) - 1
 _BROKEN_AS = {  # errors that are a fault of the run, not a wrong value
     MemoryError: "memory",
     RecursionError: "recursion",
@@ -40,8 +42,10 @@ def run_job(job: dict, session: plugin.Plugin, send: Callable[[dict], None]) -> 
     """Load the submission of `job`, run its tests, send a record for each."""
     scratch = Path(job["scratch"])
     guard = Guard(Path(job["path"]), NAME, Path(job["secret"]), scratch)
-    plugin.use_hypothesis(job["seed"], shrink=job["replace"] is None)
-    before = Snapshot()
+    plugin.seed_hypothesis(job["seed"])
+    if job["replace"] is not None:
+        plugin.stop_shrinking(session.tests)
+    before = Snapshot({test.item.module for test in session.tests})
     if job["guard"]:
         guard.install()
     started = time.monotonic()
@@ -53,13 +57,16 @@ def run_job(job: dict, session: plugin.Plugin, send: Callable[[dict], None]) -> 
         return
     seconds = time.monotonic() - started
     altered = before.changed()
-    before.restore_builtins()
     send({"event": "loaded", "altered": altered, "seconds": seconds})
     guard.active = guard.active and job["replace"] is None
     module = _replace(module, job)
-    session.lab, session.seed = Boundary(module), job["seed"]
-    sys.setrecursionlimit(2 * sys.getrecursionlimit())  # a crossing takes a frame too
-    _run_tests(job, session, guard, before, send)
+    session.lab, session.seed = Boundary(module, before.look), job["seed"]
+    # a crossing takes a frame too
+    sys.setrecursionlimit(min(2 * sys.getrecursionlimit(), _MOST_FRAMES))
+    passed = _run_tests(job, session, guard, before, send)
+    if passed and job["idle"] is not None:
+        passed = _idle_lab_passes(job, session, before)
+        send({"event": "control", "passed": passed})
 
 
 def _replace(module: ModuleType, job: dict) -> ModuleType:
@@ -78,7 +85,7 @@ def _run_tests(
     guard: Guard,
     before: Snapshot,
     send: Callable[[dict], None],
-) -> None:
+) -> bool:
     wanted = set(job["tests"])
     tests = [test for test in session.tests if test.name in wanted]
     if job["shuffle"] is not None:
@@ -93,13 +100,25 @@ def _run_tests(
         record = _test_record(test, error, job["path"])
         record["seconds"] = time.monotonic() - started
         record["altered"] = before.changed()
-        before.restore_builtins()
         record["violations"] = list(guard.violations)
         send(record)
         if record["outcome"] != "passed":
             lost.add(test.task)
         if record["outcome"] == "not started":  # nothing to make small
-            plugin.use_hypothesis(job["seed"], shrink=False)
+            plugin.stop_shrinking(tests)
+    return bool(tests) and not lost
+
+
+def _idle_lab_passes(job: dict, session: plugin.Plugin, before: Snapshot) -> bool:
+    """Whether a lab of empty functions passes too, now that the submission has run."""
+    tests = [test for test in session.tests if test.name in set(job["tests"])]
+    plugin.stop_shrinking(tests)
+    module = labs.load(job["idle"], Path(job["secret"]), NAME)
+    session.lab = Boundary(module, before.look)
+    following = [*tests[1:], None]
+    return all(
+        session.run(*pair) is None for pair in zip(tests, following, strict=True)
+    )
 
 
 def _test_record(
@@ -171,7 +190,8 @@ def _message(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return error.msg
     with contextlib.suppress(Exception):
-        return values.show(str(error), 300).strip("'")
+        words = " ".join(str(error).split())
+        return words[:300].encode("utf-8", "backslashreplace").decode()
     return "(its message cannot be shown)"
 
 
@@ -219,12 +239,14 @@ def quarantine(job: dict) -> None:
     sys.stdin = ClosedInput()
     sys.stdout, sys.stderr = _text_to(1), _text_to(2)
     os.chdir(job["scratch"])
-    os.environ["TMPDIR"] = job["scratch"]
+    os.environ["TMPDIR"] = tempfile.tempdir = job["scratch"]
     os.environ["LABS_OFFLINE"] = "1"
     _limit(job)
     trace = os.open(job["trace"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     faulthandler.enable(file=trace, all_threads=False)
-    faulthandler.dump_traceback_later(job["limit_s"], file=trace)
+    # a moment before the parent kills, note where the submission stands
+    patience = max(0.1, job["limit_s"] - 0.1)
+    faulthandler.dump_traceback_later(patience, file=trace, exit=job["alone"])
 
 
 def _text_to(fd: int) -> io.TextIOWrapper:
@@ -270,7 +292,6 @@ def main(job: dict, session: plugin.Plugin, channel: int) -> None:
     try:
         quarantine(job)
         run_job(job, session, send)
-        sys.stdout.flush()
         send({"event": "end"})
         code = 0
     except BaseException as error:

@@ -57,7 +57,13 @@ def matches(
     """The versions whose values these are; none where `mine` equals the reference."""
     if equal(mine, reference):
         return []
-    return [name for name, theirs in versions.items() if equal(mine, theirs)]
+    found = []
+    for name, theirs in versions.items():
+        shared = {test: theirs[test] for test in theirs.keys() & mine.keys()}
+        # what both reached must tell the version from the reference
+        if equal(mine, theirs) and not equal(shared, reference):
+            found.append(name)
+    return found
 
 
 def n_checks(mine: Signature) -> int:

@@ -33,6 +33,7 @@ class TaskState:
     reason: str | None = None  # why it is broken, in words
     waits_for: int | None = None  # the task whose stub it ran into
     grafted: list[int] = field(default_factory=list)
+    final: bool = False
     matches: list[str] = field(default_factory=list)
     versions: dict[str, diagnosis.Signature] = field(default_factory=dict)
 
@@ -56,7 +57,21 @@ class Grading:
         seed: int | None = None,
         controls: bool = True,
         shuffle: int | None = None,
+        memory: dict | None = None,
     ) -> None:
+        """
+        Args:
+            lab: the lab to grade.
+            path: the file the source is from; tracebacks and the report name it.
+            source: the submission's text.
+            worker: the grading process of this lab.
+            tasks: which tasks; all by default.
+            seed: for the drawn inputs; a new one by default.
+            controls: whether idle labs are run too, once something is earned.
+            shuffle: a number that changes the order of the tests.
+            memory: signatures of the reference and of its wrong versions, kept by a
+                caller that grades more than once with the same seed and grader.
+        """
         self.lab, self.path, self.source = lab, path, source
         self.seed = secrets.randbelow(10_000) if seed is None else seed
         self.violations: list[str] = []
@@ -66,9 +81,11 @@ class Grading:
         self.imported_in_s: float | None = None
         self.skipped = [t for t in worker.tests if t["missing"]]
         self._worker, self._reference = worker, lab.source()
+        self._names = stubs.task_names(self._reference)
         self._with_controls, self._shuffle = controls, shuffle
         self._controls_started = False
         self._solution: diagnosis.Signature | None = None
+        self._memory = {} if memory is None else memory
         self._then: dict[int, Callable[[dict], None]] = {}
         wanted = [t for t in lab.tasks if tasks is None or t.id in tasks]
         self.states = {t.id: TaskState(t, self._tests_of(t.id)) for t in wanted}
@@ -87,11 +104,17 @@ class Grading:
             )
         before = runner.lab_digest(self.lab)
         self._submit({"tests": []}, self._on_import)
-        self._submit(self._solution_job(), self._on_solution)
+        if (known := self._memory.get(self._key("solution"))) is not None:
+            self._solution = known
+        else:
+            self._submit(self._solution_job(), self._on_solution)
         for result in self._worker.results():
             self._then.pop(result["id"])(result)
         self._put_back(before)
         return record.build(self, started)
+
+    def _key(self, version: str) -> tuple:
+        return version, self.seed, tuple(self.states)
 
     # jobs
 
@@ -116,6 +139,10 @@ class Grading:
         }
         return sum(task.limit_s for task in tasks) or self.lab.tasks[0].limit_s
 
+    def _task_job(self, state: TaskState) -> dict:
+        idle = stubs.control(self._reference, "empty") if self._with_controls else None
+        return {"tests": [test["name"] for test in state.tests], "idle": idle}
+
     def _all_tests(self) -> list[str]:
         return [test["name"] for s in self.states.values() for test in s.tests]
 
@@ -136,8 +163,8 @@ class Grading:
             self.imported_in_s = loaded[0]["seconds"]
             self._note_altered(loaded[0]["altered"], "importing")
             for id, state in self.states.items():
-                names = [test["name"] for test in state.tests]
-                self._submit({"tests": names}, lambda r, id=id: self._on_task(id, r))
+                job = self._task_job(state)
+                self._submit(job, lambda r, id=id: self._on_task(id, r))
             return
         self.import_error = import_failure(result)
         for event in result["events"]:
@@ -156,6 +183,7 @@ class Grading:
             raise runner.HarnessFault(
                 f"solution.py of {self.lab.id} does not pass its own grader ({which})"
             )
+        self._memory[self._key("solution")] = self._solution
         for id, state in self.states.items():
             self._settle(id, state)
 
@@ -164,46 +192,69 @@ class Grading:
         return reached >= set(self._all_tests())
 
     def _on_task(self, id: int, result: dict) -> None:
-        state = self.states[id]
-        state.result = result
-        judge(state)
-        self._note(result)
-        if state.verdict == EARNED:
-            self._start_controls()
-        for other_id, other in self.states.items():
-            if other_id >= id:
-                self._consider_graft(other_id, other)
-
-    def _consider_graft(self, id: int, state: TaskState) -> None:
-        """Once all earlier tasks are known: grade a failed task on the reference's."""
-        if state.result is None or state.verdict == EARNED or state.grafted:
-            return
-        earlier = [t for t in self.states if t < id]
-        if any(self.states[t].result is None for t in earlier):
-            return
-        unearned = [t for t in earlier if self.states[t].verdict != EARNED]
-        own_stub = state.verdict == NOT_STARTED and state.waits_for in (None, id)
-        if not unearned or own_stub or state.result["outcome"] == "time":
-            self._settle(id, state)
-            return
-        state.grafted = unearned
-        names = [test["name"] for test in state.tests]
-        self._submit(
-            {"tests": names, "graft": unearned}, lambda r: self._on_graft(id, r)
-        )
+        self._take(self.states[id], result)
+        self._finish_in_order()
 
     def _on_graft(self, id: int, result: dict) -> None:
         state = self.states[id]
+        self._take(state, result)
+        state.final = True
+        self._settle(id, state)
+        self._finish_in_order()
+
+    def _take(self, state: TaskState, result: dict) -> None:
         state.result = result
         judge(state)
         self._note(result)
         if state.verdict == EARNED:
             self._start_controls()
-        self._settle(id, state)
+
+    def _finish_in_order(self) -> None:
+        """A task is final once all before it are, and a graft is tried where one helps.
+
+        What waits on an earlier task's answer is decided after that answer is known.
+        """
+        for id, state in self.states.items():
+            if state.final:
+                continue
+            if state.result is None or state.grafted:
+                return
+            unearned = [t for t in self.states if t < id and not self._earned(t)]
+            if self._graft_may_help(state, unearned):
+                state.grafted = unearned
+                job = self._task_job(state) | {"graft": unearned}
+                self._submit(job, lambda r, id=id: self._on_graft(id, r))
+                return
+            state.final = True
+            self._settle(id, state)
+
+    def _earned(self, id: int) -> bool:
+        return self.states[id].verdict == EARNED
+
+    def _graft_may_help(self, state: TaskState, unearned: list[int]) -> bool:
+        """Whether a lost task could be lost through an earlier one."""
+        if state.verdict == EARNED or not unearned:
+            return False
+        if state.verdict == NOT_STARTED:
+            return state.waits_for not in (None, state.task.id)
+        if state.result["outcome"] == "time":  # do not wait out a loop of its own twice
+            return self._stood_in(state.result) != state.task.id
+        return True
+
+    def _stood_in(self, result: dict) -> int | None:
+        """The task whose function was running when a process was stopped."""
+        stood = result["stood"]
+        if stood is None:
+            return None
+        owners = {name: t for t, ns in self._names.items() for name in ns}
+        for name, lines in stubs.spans(self.source).items():
+            if stood["line"] in lines and name in owners:
+                return owners[name]
+        return None
 
     def _settle(self, id: int, state: TaskState) -> None:
-        """A task's verdict is final: look for the misconception behind it."""
-        ready = self._solution is not None and state.result is not None
+        """Once a task is final and the reference known: look for a misconception."""
+        ready = self._solution is not None and state.final
         if not ready or state.verdict != WRONG or state.versions:
             return
         if self.path == self.lab.file("solution.py"):
@@ -212,13 +263,23 @@ class Grading:
         for wrong in self.lab.misconceptions:
             if wrong.task != id:
                 continue
+            if (known := self._memory.get(self._key(wrong.id))) is not None:
+                self._compare(state, wrong.id, known)
+                continue
             state.versions[wrong.id] = {}
             source = stubs.apply(self._reference, wrong.edits)
             job = self._solution_job(source) | {"tests": names}
             self._submit(job, lambda r, w=wrong.id: self._on_version(state, w, r))
 
     def _on_version(self, state: TaskState, name: str, result: dict) -> None:
-        state.versions[name] = diagnosis.signature(result["events"])
+        signature = diagnosis.signature(result["events"])
+        self._memory[self._key(name)] = signature
+        self._compare(state, name, signature)
+
+    def _compare(
+        self, state: TaskState, name: str, theirs: diagnosis.Signature
+    ) -> None:
+        state.versions[name] = theirs
         mine = diagnosis.signature(state.result["events"])
         state.matches = diagnosis.matches(mine, self._solution, state.versions)
 
@@ -271,6 +332,9 @@ class Grading:
         for event in result["events"]:
             self._note_violations(event.get("violations", []))
             self._note_altered(event.get("altered", []), "running")
+            if event["event"] == "control" and event["passed"]:
+                why = f"after running lab.py, a lab that {_IDLE['empty']} passes too"
+                self._make_void("empty", why)
 
     def _note_violations(self, tried: list[str]) -> None:
         self.violations += [v for v in tried if v not in self.violations]
@@ -372,6 +436,8 @@ _SIGNALS = {
 def _died(result: dict) -> str:
     if result["signal"]:
         return _SIGNALS.get(result["signal"], f"died of {result['signal']}")
+    if result["outcome"] == "fault":
+        return "broke the grading process"
     code = result["exit_code"]
     return "ended early" + (f" (exit {code})" if code is not None else "")
 
@@ -384,8 +450,10 @@ def import_failure(result: dict) -> dict:
             called = {"exit": "lab.py called sys.exit", "memory": _ENDS["memory"]}
             text = called.get(error["kind"], f"{error['type']}: {error['message']}")
             return {"message": text, "line": error["line"], "error": error}
-        if event["event"] == "fault":
-            raise runner.HarnessFault(event["message"])
+        if event["event"] == "fault":  # one of ours shows in the solution's run too
+            last = event["message"].strip().splitlines()[-1]
+            text = f"importing lab.py broke the grading process: {last}"
+            return {"message": text, "line": None, "error": None}
     stood = result["stood"] or {}
     if result["outcome"] == "time":
         text = "importing lab.py did not end within its time"

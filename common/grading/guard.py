@@ -13,9 +13,10 @@ from __future__ import annotations
 import builtins
 import os
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 _BLOCKED = {
@@ -49,6 +50,7 @@ _BLOCKED = {
     "sys._current_exceptions": "look into its caller",
     "sys.settrace": "trace the grader",
     "sys.setprofile": "trace the grader",
+    "sys.monitoring.register_callback": "trace the grader",
     "sys.addaudithook": "listen to the grader",
 }
 _WRITES = {
@@ -66,6 +68,8 @@ _WRITES = {
     "shutil.move",
     "shutil.copyfile",
 }
+_FRAMES = {"tb_frame", "gi_frame", "cr_frame", "ag_frame"}
+_INSIDES = {"__code__", "__defaults__", "__kwdefaults__"}  # of a function
 _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -91,7 +95,8 @@ class Guard:
         self._file, self._name = str(submission), name
         self._secret = os.path.realpath(secret)
         self._scratch = os.path.realpath(scratch)
-        self._busy = False
+        self._busy = threading.local()
+        self._thread = threading.get_ident()
 
     def install(self) -> None:
         """Listen from now on; audit hooks cannot be removed."""
@@ -99,13 +104,13 @@ class Guard:
         self.active = True
 
     def _hook(self, event: str, args: tuple) -> None:
-        if not self.active or self._busy or event not in _EVENTS:
+        if not self.active or event not in _EVENTS or hasattr(self._busy, "now"):
             return
-        self._busy = True  # looking at frames raises audit events itself
+        self._busy.now = True  # looking at frames raises audit events itself
         try:
             tried = self._judge(event, args)
         finally:
-            self._busy = False
+            del self._busy.now
         if tried:
             if tried not in self.violations:
                 self.violations.append(tried)
@@ -115,6 +120,8 @@ class Guard:
         frame = sys._getframe(2)
         if event == "sys._getframe":
             return "look into its caller" if self._asks(frame) else None
+        if event in _ATTRIBUTES:
+            return self._judge_attribute(frame, event, args[1])
         if event == "open":
             return self._judge_open(frame, args)
         if event in _WRITES:
@@ -124,6 +131,14 @@ class Guard:
                 f"change {os.path.basename(os.fsdecode(outside[0]))}" if blame else None
             )
         return _BLOCKED[event] if self._on_stack(frame, imports=False) else None
+
+    def _judge_attribute(self, frame: FrameType, event: str, name: str) -> str | None:
+        if name in _FRAMES:
+            return "look into its caller" if self._asks(frame) else None
+        changes = event == "object.__setattr__" or name == "__kwdefaults__"
+        if name in _INSIDES and changes and self._ours(frame):
+            return "change the inside of a function"
+        return None
 
     def _judge_open(self, frame: FrameType, args: tuple) -> str | None:
         path, mode, flags = (*args, None, None, None)[:3]
@@ -154,7 +169,8 @@ class Guard:
         """Whether the submission is among the callers.
 
         With `imports` false, a library that the submission imports may do as it likes
-        while it is imported.
+        while it is imported. A second thread is the submission's doing, whatever it
+        runs.
         """
         while frame is not None:
             if (
@@ -165,18 +181,19 @@ class Guard:
             if self._ours(frame):
                 return True
             frame = frame.f_back
-        return False
+        return threading.get_ident() != self._thread
 
     def _asks(self, frame: FrameType) -> bool:
-        """sys._getframe: called by the submission, or for it by `inspect`."""
+        """A frame is asked for by the submission, or by a library on its behalf."""
         if self._ours(frame):
             return True
-        if not frame.f_code.co_filename.endswith("inspect.py"):
+        if not frame.f_code.co_filename.endswith(("inspect.py", "traceback.py")):
             return False
         return any(self._ours(f) for f in (frame.f_back, frame.f_back.f_back) if f)
 
 
-_EVENTS = {*_BLOCKED, *_WRITES, "open", "sys._getframe"}
+_ATTRIBUTES = ("object.__getattr__", "object.__setattr__")
+_EVENTS = frozenset({*_BLOCKED, *_WRITES, *_ATTRIBUTES, "open", "sys._getframe"})
 
 
 # --- Whether the grader's own functions were replaced -------------------------------
@@ -206,8 +223,13 @@ _MODULES = (
     "os",
     "re",
     "numpy",
+    "numpy.linalg",
+    "numpy.random",
     "numpy.testing",
     "torch",
+    "torch.linalg",
+    "torch.nn.functional",
+    "torch.special",
     "torch.testing",
     "tiktoken",
     "regex",
@@ -217,7 +239,11 @@ _MODULES = (
 class Snapshot:
     """The grader's functions as they were before a submission was imported."""
 
-    def __init__(self) -> None:
+    def __init__(self, graders: Iterable[ModuleType]) -> None:
+        """
+        Args:
+            graders: the modules that hold the tests; what they import is kept too.
+        """
         self._saved: dict[str, tuple[Callable[[], Any], dict]] = {}
         for name in _MODULES:
             if name in sys.modules:
@@ -225,6 +251,14 @@ class Snapshot:
         for name in ("common.grading", "_pytest.python", "_pytest.re", "pluggy._"):
             for module in [m for m in sys.modules if m.startswith(name)]:
                 self._keep_classes(sys.modules[module])
+        for grader in graders:
+            self._keep(grader.__name__, grader)
+            for value in list(vars(grader).values()):
+                if isinstance(value, ModuleType):
+                    self._keep(value.__name__, value)
+        own = [label for label in self._saved if label.startswith("common.grading")]
+        self._own = {label: _identities(self._saved[label][0]) for label in own}
+        self._passing: list[str] = []
 
     def _keep(self, label: str, owner: Any) -> None:
         self._saved[label] = (owner, dict(vars(owner)))
@@ -235,18 +269,38 @@ class Snapshot:
                 self._keep(f"{module.__name__}.{name}", value)
 
     def changed(self) -> list[str]:
-        """Names that are no longer what they were, without the private bookkeeping."""
-        found = []
-        for label, (owner, saved) in self._saved.items():
-            now = vars(owner)
-            for key, value in saved.items():
-                if now.get(key, _GONE) is not value and key not in _MOVING:
-                    found.append(f"{label}.{key}")
+        """Names that are no longer what they were, without the private bookkeeping.
+
+        First of all the grader gets its `len`, `all` and the like back.
+        """
+        replaced = builtins.__dict__.copy()
+        builtins.__dict__.update(self._saved["builtins"][1])
+        found = list(self._passing)
+        for label, (owner, _) in self._saved.items():
+            found += self._differ(label, replaced if owner is builtins else vars(owner))
         return found
 
-    def restore_builtins(self) -> None:
-        """Give the grader back its `len`, `all` and the like."""
-        vars(builtins).update(self._saved["builtins"][1])
+    def look(self) -> None:
+        """After a call: note what it replaced in this package, should it be put back.
+
+        Cheap enough for every call; `changed` looks at all the rest after each test.
+        """
+        for label, before in self._own.items():
+            owner = self._saved[label][0]
+            if _identities(owner) != before:
+                self._passing += self._differ(label, vars(owner))
+                self._own[label] = _identities(owner)
+
+    def _differ(self, label: str, now: Mapping[str, Any]) -> list[str]:
+        return [
+            f"{label}.{key}"
+            for key, value in self._saved[label][1].items()
+            if now.get(key, _GONE) is not value and key not in _MOVING
+        ]
+
+
+def _identities(owner: Any) -> list[int]:
+    return list(map(id, vars(owner).values()))
 
 
 _GONE = object()

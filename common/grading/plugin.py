@@ -10,6 +10,7 @@ import functools
 import hashlib
 import os
 import random
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -107,6 +108,7 @@ class Plugin:
 def collect(test_file: Path, serve: Callable[[Plugin], None]) -> Plugin:
     """Collect a grader's tests and call `serve` with them in hand."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    _prepare_hypothesis(test_file)
     plugin = Plugin(serve)
     options = ["-s", "--assert=plain", "--noconftest", "--import-mode=importlib"]
     for name in ("cacheprovider", "terminal", "faulthandler", "logging", "junitxml"):
@@ -136,8 +138,6 @@ def _number(name: str) -> int:
 
 
 def _seed_everything(seed: int, name: str) -> None:
-    import sys
-
     number = (seed + _number(name)) % 2**32
     random.seed(number)
     if "numpy" in sys.modules:
@@ -146,31 +146,57 @@ def _seed_everything(seed: int, name: str) -> None:
         sys.modules["torch"].manual_seed(number)
 
 
-def use_hypothesis(seed: int, shrink: bool = True) -> None:
-    """The profile of all graders: repeatable for a seed, no deadline, no database.
+def _prepare_hypothesis(test_file: Path) -> None:
+    """The profile of all graders: no deadline, no database, one failure a test.
 
-    Without `shrink` a failure is not made small, which only a report needs.
+    A test takes its settings when it is decorated, so this comes before collecting.
     """
-    import sys
-
-    if "hypothesis" not in sys.modules:
+    if "hypothesis" not in test_file.read_text(encoding="utf-8"):
         return
     import hypothesis
-    from hypothesis import core
 
-    phases = set(hypothesis.Phase) - {hypothesis.Phase.explain}
     hypothesis.settings.register_profile(
         "grading",
-        phases=phases - (set() if shrink else {hypothesis.Phase.shrink}),
         deadline=None,
         database=None,
         max_examples=MAX_EXAMPLES,
+        phases=set(hypothesis.Phase) - {hypothesis.Phase.explain},
         report_multiple_bugs=False,
         print_blob=False,
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     hypothesis.settings.load_profile("grading")
-    core.global_force_seed = seed
+    _forget_local_constants()
+
+
+def _forget_local_constants() -> None:
+    """Let examples depend on the seed alone.
+
+    Newer versions of hypothesis also draw the constants they find in local source
+    files, so a submission and a misconception would meet different inputs.
+    """
+    providers = sys.modules.get("hypothesis.internal.conjecture.providers")
+    if hasattr(providers, "_get_local_constants"):
+        none_found = providers._local_constants
+        providers._get_local_constants = lambda: none_found
+
+
+def seed_hypothesis(seed: int) -> None:
+    """Let the run's seed decide every example."""
+    if "hypothesis" in sys.modules:
+        sys.modules["hypothesis.core"].global_force_seed = seed
+
+
+def stop_shrinking(tests: list[Collected]) -> None:
+    """Do not make failures small from now on: for runs that nobody reads."""
+    for test in tests:
+        inside = getattr(test.item.obj, "_hypothesis_internal_use_settings", None)
+        if inside is not None:  # no public way exists once a test is decorated
+            phases = [p for p in inside.phases if p.name != "shrink"]
+            import hypothesis
+
+            changed = hypothesis.settings(inside, phases=phases)
+            test.item.obj._hypothesis_internal_use_settings = changed
 
 
 def frames(trace: TracebackType | None) -> Iterator[tuple[str, int, str]]:

@@ -5,7 +5,6 @@ Its fields are documented in CONTRIBUTING.md and fixed by `record.schema.json`.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import os
 import platform
@@ -59,7 +58,8 @@ def _task(run: Grading, state: TaskState) -> dict:
     task, void = state.task, run.void is not None
     verdict = "void" if void else state.verdict
     events = state.events()
-    lines = _lines(run.source)
+    spans = stubs.spans(run.source)
+    lines = {name: lines.start for name, lines in spans.items()}
     names = stubs.task_names(run.lab.source()).get(task.id, [])
     return {
         "id": task.id,
@@ -112,6 +112,8 @@ def _import_error(run: Grading) -> dict | None:
 def _line(state: TaskState, names: list[str], lines: dict[str, int]) -> int | None:
     """Where to look in lab.py: where it failed, else the task's first definition."""
     for event in state.events().values():
+        if event["outcome"] == "missing":
+            return None
         if event["error"] and event["error"]["line"]:
             return event["error"]["line"]
     if state.result and state.result["stood"]:
@@ -121,23 +123,6 @@ def _line(state: TaskState, names: list[str], lines: dict[str, int]) -> int | No
         if event["outcome"] != "passed" and called in lines:
             return lines[called]
     return next((lines[name] for name in names if name in lines), None)
-
-
-def _lines(source: str) -> dict[str, int]:
-    """The line of each function, class, method and constant of a file."""
-    found: dict[str, int] = {}
-    with suppress(SyntaxError):
-        for node in ast.parse(source).body:
-            if isinstance(node, ast.ClassDef):
-                found[node.name] = node.lineno
-                for member in node.body:
-                    if isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                        found[f"{node.name}.{member.name}"] = member.lineno
-            elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                found[node.name] = node.lineno
-            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                found[node.targets[0].id] = node.lineno
-    return found
 
 
 def shown_path(path: Path) -> str:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from common import stubs
 from common.grading.record import shown_path
 from common.labs import Lab, Task
 
@@ -41,6 +42,12 @@ _ASCII = str.maketrans(
 )
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Let the command decide; rich would exit with 1, which means "not yet"."""
+        raise BrokenPipeError
+
+
 class Screen:
     """One place that prints: to the terminal, in its width and its characters."""
 
@@ -49,7 +56,7 @@ class Screen:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
         self._ascii = not _can_show(stream)
-        self.console = Console(file=stream, highlight=False, soft_wrap=True)
+        self.console = _Console(file=stream, highlight=False, soft_wrap=True)
         self.is_terminal = self.console.is_terminal
         columns = self.console.width if self.is_terminal else WIDTH
         self.width = max(40, min(WIDTH, columns))
@@ -135,6 +142,10 @@ def _label(task: dict) -> str:
     return str(task["id"]) if task["points"] else "+"
 
 
+def _file(record: dict) -> str:
+    return record["file"].rsplit("/", 1)[-1]
+
+
 def _task_line(task: dict, record: dict, lab: Lab) -> str:
     verdict = task["verdict"]
     waits = verdict == "not started" and task["waits_for"] not in (None, task["id"])
@@ -146,12 +157,15 @@ def _task_line(task: dict, record: dict, lab: Lab) -> str:
     else:
         points = f"{task['earned']}/{task['points']}"
     name = escape(task["name"][:26])
-    left = f"  [{style}]{mark}[/] {_label(task):<2} {name:<26} {points:<6} "
-    return (left + f"[dim]{escape(_remark(task, record))}[/]").rstrip()
+    remark = _remark(task, record)
+    left = f"  [{style}]{mark}[/] {_label(task):<2} {name:<26} {points}"
+    return (
+        f"{left}{' ' * (8 - len(points))}[dim]{escape(remark)}[/]" if remark else left
+    )
 
 
 def _remark(task: dict, record: dict) -> str:
-    file = record["file"].rsplit("/", 1)[-1]
+    file = _file(record)
     place = f"{file}:{task['line']}" if task["line"] else ""
     if task["verdict"] == "not started":
         other = task["waits_for"]
@@ -214,10 +228,9 @@ def _first_failure(task: dict, record: dict) -> list[str]:
     failed = next((c for c in test["checks"] if not c["ok"]), None)
     if failed is None or test["error"]:
         return lines + _raised(test)
-    name = f" ({failed['name']})" if failed["name"] else ""
     if failed["input"]:
-        lines.append(_field("called", failed["input"] + name))
-    elif name:
+        lines.append(_field("called", failed["input"]))
+    if failed["name"]:
         lines.append(_field("about", failed["name"]))
     if failed["where"]:
         lines.append(_field("at", failed["where"]))
@@ -261,11 +274,7 @@ def _broken(task: dict, record: dict, lab: Lab) -> list[str]:
     lines = [_field("test", test["title"])] if test else []
     if test and test["call"]:
         lines.append(_field("called", test["call"]))
-    place = (
-        f" at {record['file'].rsplit('/', 1)[-1]}:{task['line']}"
-        if task["line"]
-        else ""
-    )
+    place = f" at {_file(record)}:{task['line']}" if task["line"] else ""
     lines.append(_field("broken", f"{task['reason']}{place}"))
     others = [t for t in record["tasks"] if t["id"] != task["id"]]
     if others:
@@ -331,7 +340,7 @@ def _void(record: dict) -> list[str]:
 
 def _import_error(record: dict) -> list[str]:
     error = record["import_error"]
-    file = record["file"].rsplit("/", 1)[-1]
+    file = _file(record)
     place = f"{file}:{error['line']}   " if error["line"] else f"{file}   "
     blocked = ", ".join(_label(task) for task in record["tasks"])
     return [
@@ -374,11 +383,11 @@ def _last_line(record: dict, lab: Lab, following: Lab | None) -> str:
     open_ = [t for t in record["tasks"] if t["verdict"] != "earned" and t["points"]]
     shown = next(_worth_showing(record), None)
     if record["void"] or record["import_error"]:
-        return f"{score}   Next: mend {record['file'].rsplit('/', 1)[-1]}, then labs grade {lab.id}"
+        return f"{score}   Next: mend {_file(record)}, then labs grade {lab.id}"
     if shown is not None:
         return f"{score}   Next: labs hint {lab.id}.{shown['id']}, or README.md «Tasks»"
     first = open_[0] if open_ else record["tasks"][0]
-    place = f"{record['file'].rsplit('/', 1)[-1]}:{first['line']}"
+    place = f"{_file(record)}:{first['line']}"
     return f"{score}   Next: task {first['id']}, {first['name']}, in {place}"
 
 
@@ -395,7 +404,7 @@ def overview(lab: Lab, points: int, total: int, most: int, setup: str) -> str:
             _line("[bold]llm-labs[/]  from raw text to LLM engineering", counts),
             "",
             _field(
-                "You are here",
+                "You are at",
                 f"{lab.id}  {lab.title}   {points}/{lab.points} points",
                 0,
             ),
@@ -428,7 +437,7 @@ def progress_map(rows: list[tuple[str, list[tuple[Lab, int, list[bool]]]]]) -> s
 
 def hint(lab: Lab, task: Task, level: int) -> str:
     """One hint, and how to get the next."""
-    names = ("A question", "The idea", "The step in words")
+    names = ("A question", "The idea", "The step")
     title = f"[bold]{lab.id}.{task.id}  {escape(task.name)}[/]"
     lines = [_line(title, f"hint {level} of {len(task.hints)}"), ""]
     lines.append(
@@ -442,3 +451,58 @@ def hint(lab: Lab, task: Task, level: int) -> str:
             "this is the last one. The lab's README has the idea with a worked example"
         )
     return "\n".join([*lines, "", f"Next: {more}."])
+
+
+def watch_screen(text: str, moved: str | None, records: list[dict]) -> str:
+    """A report with what changed since the last save, a diary and the keys."""
+    runs = "   ".join(
+        f"{r['started'][11:19]} {r['points']}/{r['max_points']}" for r in records[-5:]
+    )
+    lines = [text, ""]
+    if moved:
+        lines.append(f"[bold]{escape(moved)}[/]")
+    lines.append(f"[dim]{runs} (UTC)[/]")
+    lines.append("Keys: h hint   n next lab   a again   q quit. Saving grades again.")
+    return "\n".join(lines)
+
+
+def progress_foot(hints: int, met: list[str], current: Lab) -> str:
+    """What was met on the way, and where to go on."""
+    named = ", ".join(escape(name.replace("-", " ")) for name in met[-8:])
+    lines = [f"Hints used: {hints}."]
+    if named:
+        lines[0] += f"   Misconceptions met: {named}."
+    return "\n".join([*lines, f"Next: labs grade {current.id}"])
+
+
+def verify_line(line: Any) -> str:
+    """One check of `labs verify`, and what else was found."""
+    mark, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("·", "dim")}[
+        line.ok
+    ]
+    out = [f"  [{style}]{mark}[/] {line.name:<23} {escape(line.text)}"]
+    shown = line.details if line.ok is False else ()
+    out += [f"    {'':<23} {escape(detail)}" for detail in shown[:8]]
+    if len(shown) > 8:
+        out.append(f"    {'':<23} and {len(shown) - 8} more")
+    return "\n".join(out)
+
+
+def compare(lab: Lab, mine: str, reference: str, task: int | None = None) -> str:
+    """Each task's definitions, the learner's first, then the reference's."""
+    ours, theirs = stubs.definitions(mine), stubs.definitions(reference)
+    lines = []
+    for one in lab.tasks:
+        if task is not None and one.id != task:
+            continue
+        for name in stubs.task_names(reference)[one.id]:
+            yours, its = ours.get(name, ""), theirs[name]
+            counts = (
+                f"{len(yours.splitlines())} lines, reference {len(its.splitlines())}"
+            )
+            lines.append(_line(f"[bold]{lab.id}.{one.id}  {escape(name)}[/]", counts))
+            same = yours.strip() == its.strip()
+            lines += ["[dim]--- yours[/]", escape(yours.rstrip() or "(not there)")]
+            lines += ["[dim]--- reference[/]"]
+            lines += ["(the same)" if same else escape(its.rstrip()), ""]
+    return "\n".join(lines)

@@ -18,7 +18,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import SimpleNamespace
 
 from common.grading import worker
@@ -31,6 +30,8 @@ _DEFAULTS = {
     "secret": "",
     "reference": "",
     "replace": None,
+    "idle": None,
+    "alone": False,
     "graft": [],
     "tests": [],
     "seed": 0,
@@ -199,6 +200,7 @@ class SpawnWorker:
 
     def _run(self, job: dict) -> dict:
         worker.prepare(job)
+        job["alone"] = True  # it keeps its own clock, as start-up takes its time
         started = time.monotonic()
         process = self._launch()
         with self._lock:
@@ -216,9 +218,8 @@ class SpawnWorker:
             said, _ = process.communicate()
         run = SimpleNamespace(job=job, events=[], forged=False, started=started)
         run.forged = not all([worker.accept(run, x) for x in said.splitlines()])
-        last = run.events[-1]["event"] if run.events else None
-        if outcome == "done" and last not in ("end", "import", "fault"):
-            outcome = "ended early"
+        if outcome == "done":
+            outcome = worker.ended(run) or worker.stopped(job)
         status = process.returncode if outcome == "ended early" else None
         result = worker.summary(run, outcome, status)
         worker.forget(job)
@@ -246,6 +247,7 @@ def _kill_tree(process: subprocess.Popen) -> None:
 
 
 def lab_digest(lab: Lab) -> dict[str, bytes]:
-    """The bytes of the files that decide a verdict."""
+    """The bytes of the files that decide a verdict; none for a file that is gone."""
     names = ("test_lab.py", "solution.py", "lab.toml")
-    return {name: Path(lab.file(name)).read_bytes() for name in names}
+    files = {name: lab.file(name) for name in names}
+    return {n: f.read_bytes() if f.is_file() else b"" for n, f in files.items()}

@@ -15,47 +15,81 @@ from typing import Any
 
 import numpy as np
 
-MAX_ITEMS = 2000  # leaves of a value that a record carries; the rest is a digest
-_LEAVES = {type(None), bool, int, float, complex, str, bytes}
+MAX_ITEMS = 1000  # floats, and sums of floats, that a record carries
+MAX_DEPTH = 100  # containers inside each other that a value may have
 
 
-def plain(value: Any) -> Any:
-    """Rebuild `value` from exact built-in types and ndarrays; else an `Odd`."""
+def _ids(*kinds: type) -> frozenset[int]:
+    # by identity: a metaclass can say that a class equals int, but not be int
+    return frozenset(map(id, kinds))
+
+
+_LEAVES = _ids(type(None), bool, int, float, complex, str, bytes)
+_NUMPY = (np.dtype(c).type for c in "?bBhHiIlLqQefdFDUS")
+_SCALARS = _ids(*_NUMPY)
+
+
+def plain(value: Any, within: tuple[int, ...] = ()) -> Any:
+    """Rebuild `value` from exact built-in types and ndarrays; else an `Odd`.
+
+    `within` holds the ids of the containers around it, so that one which contains
+    itself ends.
+    """
     kind = type(value)
-    if kind in _LEAVES:
+    if id(kind) in _LEAVES:
         return value
-    if kind in (list, tuple):
-        if set(map(type, value)) <= _LEAVES:
-            return kind(value)
-        return kind(plain(item) for item in value)
-    if kind in (set, frozenset):
-        return kind(plain(item) for item in value)
+    if id(kind) in _CONTAINERS:
+        return _container(value, kind, within)
+    if kind is bytearray:
+        return bytearray(value)
+    if issubclass(kind, np.generic):
+        return value.item() if id(kind) in _SCALARS else Odd(value)
+    if issubclass(kind, np.ndarray):
+        return _array(value, within)
+    return _library(value, kind, within)
+
+
+_CONTAINERS = _ids(list, tuple, set, frozenset, dict)
+
+
+def _container(value: Any, kind: type, within: tuple[int, ...]) -> Any:
+    if id(value) in within:
+        return Odd(value, f"{kind.__name__} inside itself")
+    if len(within) == MAX_DEPTH:
+        return Odd(value, f"{kind.__name__} inside {MAX_DEPTH} others")
+    within = (*within, id(value))
     if kind is dict:
-        return {plain(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.generic):
-        return value.item() if kind in _SCALARS else Odd(kind.__name__)
-    if isinstance(value, np.ndarray):
-        return np.array(value, subok=False)
-    return _library(value)
+        return {plain(k, within): plain(v, within) for k, v in value.items()}
+    if set(map(id, map(type, value))) <= _LEAVES:
+        return kind(value)
+    return kind(plain(item, within) for item in value)
 
 
-_SCALARS = {np.bool_, *(np.dtype(c).type for c in "bBhHiIlLqQefdFD")}
+def _array(value: np.ndarray, within: tuple[int, ...]) -> Any:
+    data = np.array(value, subok=False)
+    if data.dtype.kind == "O":
+        items = [plain(item, (*within, id(value))) for item in data.ravel()]
+        data = np.empty(len(items), dtype=object)
+        data[:] = items
+        return data.reshape(value.shape)
+    return Odd(value) if data.dtype.hasobject else data
 
 
 class Odd:
-    """Stands for a value of a type that no check compares, by its type's name."""
+    """Stands for a value that no check looks into; it equals only itself."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, value: Any, name: str = "") -> None:
+        self.value = value
+        self.name = name or type(value).__name__
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
 
     def __hash__(self) -> int:
-        return hash(self.name)
+        return id(self.value)
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is Odd and other.name == self.name
+        return type(other) is Odd and other.value is self.value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,25 +104,33 @@ class Fields:
         return f"{self.name}({inside})"
 
 
-def _library(value: Any) -> Any:
-    kind = type(value)
+def _library(value: Any, kind: type, within: tuple[int, ...]) -> Any:
     torch = sys.modules.get("torch")
-    if torch is not None and kind in (torch.Tensor, torch.nn.Parameter):
-        return Tensor(str(value.dtype), _tensor_data(value, torch))
+    if torch is not None and (kind is torch.Tensor or kind is torch.nn.Parameter):
+        data = _tensor_data(value, torch)
+        return Odd(value) if data is None else Tensor(str(value.dtype), data)
     sparse = sys.modules.get("scipy.sparse")
-    if sparse is not None and sparse.issparse(value):
-        return Sparse(kind.__name__, value.toarray())
-    if dataclasses.is_dataclass(kind) and not isinstance(value, type):
+    if sparse is not None and getattr(sparse, kind.__name__, None) is kind:
+        return Sparse(kind.__name__, np.array(kind.toarray(value), subok=False))
+    if not issubclass(kind, type) and dataclasses.is_dataclass(kind):
+        if id(value) in within or len(within) == MAX_DEPTH:
+            return Odd(value)
         names = [field.name for field in dataclasses.fields(kind)]
+        inside = (*within, id(value))
         return Fields(
-            kind.__name__, {n: plain(object.__getattribute__(value, n)) for n in names}
+            kind.__name__,
+            {n: plain(object.__getattribute__(value, n), inside) for n in names},
         )
-    return Odd(kind.__name__)
+    return Odd(value)
 
 
-def _tensor_data(value: Any, torch: Any) -> np.ndarray:
-    data = value.detach().cpu()
-    if data.dtype is torch.bfloat16:
+def _tensor_data(value: Any, torch: Any) -> np.ndarray | None:
+    """The numbers of a dense tensor; None for a sparse, quantized or empty shell."""
+    data = torch.Tensor.detach(value)  # an instance may carry a detach of its own
+    if data.layout is not torch.strided or data.is_quantized or data.is_meta:
+        return None
+    data = data.cpu().resolve_conj().resolve_neg()
+    if data.is_floating_point() and data.dtype.itemsize < 4:
         data = data.float()  # NumPy has no bfloat16; every value of it is a float32
     return data.numpy().copy()
 
@@ -137,6 +179,7 @@ class Tolerance:
         """Elementwise; a NaN agrees with nothing but an expected NaN."""
         with np.errstate(invalid="ignore", over="ignore"):
             near = np.abs(got - expected) <= self.atol + self.rtol * np.abs(expected)
+        near &= np.isfinite(expected)  # infinity is near nothing but itself
         return near | (got == expected) | (_isnan(got) & _isnan(expected))
 
 
@@ -172,7 +215,7 @@ def _compare(got: Any, expected: Any, tol: Tolerance, at: str) -> Difference | N
         return _sequences(got, expected, tol, at)
     if isinstance(expected, (set, frozenset)):
         return _sets(got, expected, at)
-    if isinstance(expected, (str, bytes)):
+    if isinstance(expected, (str, bytes, bytearray)):
         return _strings(got, expected, at)
     return _scalars(got, expected, tol, at)
 
@@ -213,13 +256,13 @@ def _sequences(got: Any, expected: Any, tol: Tolerance, at: str) -> Difference |
     if _flat(got, expected) and got == expected:
         return None
     if len(got) == len(expected) and _flat_floats(got, expected):
-        found = _arrays(np.array(got), np.array(expected), tol, at)
-        return found and replace(found, where=found.where.replace(", ", "]["))
+        return _arrays(np.array(got), np.array(expected), tol, at)
     bad, first = 0, None
     for i, (a, b) in enumerate(zip(got, expected, strict=False)):
         found = _compare(a, b, tol, f"{at}[{i}]")
         bad += found is not None
-        first = first or found
+        if first is None or (found and (first.kind, found.kind) == ("value", "nan")):
+            first = found
     length = max(len(got), len(expected))
     if first is None and len(got) == len(expected):
         return None
@@ -247,36 +290,44 @@ def _flat_floats(got: Any, expected: Any) -> bool:
 
 
 def _sets(got: Any, expected: Any, at: str) -> Difference | None:
+    got, expected = set(map(_typed, got)), set(map(_typed, expected))
     if got == expected:
         return None
     missing, extra = sorted(expected - got, key=repr), sorted(got - expected, key=repr)
     return Difference(
         "value",
-        f"with {show(missing[0])}" if missing else f"without {show(extra[0])}",
-        f"without {show(missing[0])}" if missing else f"with {show(extra[0])}",
+        f"with {show(missing[0][1])}" if missing else f"without {show(extra[0][1])}",
+        f"without {show(missing[0][1])}" if missing else f"with {show(extra[0][1])}",
         at,
         (len(got & expected), len(got | expected)),
     )
 
 
+def _typed(key: Any) -> tuple[type, Any]:
+    """A key that 1, 1.0 and True do not share."""
+    return type(key), key
+
+
 def _mappings(
     got: dict, expected: dict, tol: Tolerance, at: str, word: str
 ) -> Difference | None:
+    def place(key: Any) -> str:
+        name = key if word == "field " else show(key)
+        return f"{at}{', ' if at else ''}{word}{name}"
+
+    came = {_typed(key): value for key, value in got.items()}
     same, first = 0, None
     for key, value in expected.items():
-        place = (
-            f"{at}{', ' if at else ''}{word}{key if word == 'field ' else show(key)}"
-        )
-        if key not in got:
-            found = Difference("keys", show(value), "no such key", place)
+        if _typed(key) not in came:
+            found = Difference("keys", show(value), "no such key", place(key))
         else:
-            found = _compare(got[key], value, tol, place)
+            found = _compare(came.pop(_typed(key)), value, tol, place(key))
         same += found is None
         first = first or found
-    extra = [key for key in got if key not in expected]
-    if first is None and extra:
-        first = Difference("keys", "no such key", show(got[extra[0]]), show(extra[0]))
-    total = len(expected) + len(extra)
+    if first is None and came:
+        (_, key), value = next(iter(came.items()))
+        first = Difference("keys", "no such key", show(value), place(key))
+    total = len(expected) + len(came)
     return first and replace(first, agree=first.agree or (same, total))
 
 
@@ -287,10 +338,13 @@ def _arrays(
         return Difference("dtype", str(expected.dtype), str(got.dtype), at)
     if got.shape != expected.shape:
         return Difference("shape", str(expected.shape), str(got.shape), at)
-    if got.dtype.kind not in "fciub":
-        agree = got == expected
-    else:
+    if got.dtype.kind == "O":
+        found = _sequences(list(got.ravel()), list(expected.ravel()), tol, at)
+        return found and replace(found, where=f"{found.where} of the items in order")
+    if got.dtype.kind in "fc":
         agree = tol.holds(_wide(got), _wide(expected))
+    else:
+        agree = np.asarray(got == expected)
     if agree.all():
         return None
     nan = _isnan(got) & ~_isnan(expected)
@@ -302,7 +356,7 @@ def _arrays(
         kind,
         show(expected[index].item()),
         show(got[index].item()),
-        f"{at}[{', '.join(str(int(i)) for i in index)}]",
+        f"{at}[{', '.join(str(int(i)) for i in index)}]" if index else at,
         (int(agree.sum()), agree.size),
     )
 
@@ -362,6 +416,8 @@ def _short_repr(value: Any, width: int) -> str:
         return f"[{inside}{more}]" if isinstance(value, list) else f"({inside}{more})"
     if isinstance(value, dict) and len(value) > width // 2:
         return f"{{… {len(value):,} keys}}"
+    if isinstance(value, int) and value.bit_length() > 8 * width:
+        return f"an int of {value.bit_length():,} bits"
     try:
         return repr(value)
     except Exception as error:  # a submission's own __repr__
@@ -371,24 +427,53 @@ def _short_repr(value: Any, width: int) -> str:
 # --- Values in a record -----------------------------------------------------------
 
 
-def encode(value: Any) -> Any:
-    """A `plain` value as JSON data, small enough for a record, fit for `same`."""
+def encode(value: Any) -> dict:
+    """A `plain` value as JSON data, small enough for a record, fit for `same`.
+
+    Of many floats it keeps some, and sums over all: each sum with its size, so that
+    `same` knows how far it may be off.
+    """
     leaves: list = []
     shape = _flatten(value, leaves)
-    exact = [leaf for leaf in leaves if not isinstance(leaf, float)]
-    floats = [leaf for leaf in leaves if isinstance(leaf, float)]
-    step = max(1, len(floats) // MAX_ITEMS)
+    exact = [_exact(leaf) for leaf in leaves if not isinstance(leaf, float)]
+    floats = np.array([leaf for leaf in leaves if isinstance(leaf, float)])
+    step = max(1, math.ceil(len(floats) / MAX_ITEMS))
+    sums: list = []
+    if step > 1:
+        odd = np.flatnonzero(~np.isfinite(floats))
+        exact += [repr((i, floats[i])) for i in odd.tolist()]
+        sums = _sums(np.where(np.isfinite(floats), floats, 0.0), step)
     return {
         "shape": _digest(shape),
         "exact": _digest(exact),
-        "floats": [repr(leaf) for leaf in floats[::step]],
+        "floats": [repr(leaf) for leaf in floats[::step].tolist()],
+        "step": step,
+        "sums": sums,
     }
 
 
+def _sums(floats: np.ndarray, step: int) -> list[list[float]]:
+    """Weighted sum and sum of sizes of every `step` floats.
+
+    The weights lie between 1 and 2 and differ, so that an exchange of two shows.
+    """
+    weights = 1 + (np.arange(len(floats)) * 0.6180339887498949) % 1
+    starts = np.arange(0, len(floats), step)
+    with np.errstate(over="ignore", invalid="ignore"):
+        signed = np.add.reduceat(weights * floats, starts)
+        sizes = np.add.reduceat(weights * np.abs(floats), starts)
+    big = ~np.isfinite(sizes)
+    signed[big] = sizes[big] = 0.0  # JSON has no infinity; the sample must do
+    return np.stack([signed, sizes], axis=1).tolist()
+
+
+def _exact(leaf: Any) -> Any:
+    return hex(leaf) if type(leaf) is int else leaf  # decimal digits have a limit
+
+
 def _digest(data: Any) -> str:
-    return hashlib.sha256(repr(data).encode("utf-8", "backslashreplace")).hexdigest()[
-        :24
-    ]
+    text = repr(data).encode("utf-8", "backslashreplace")
+    return hashlib.sha256(text).hexdigest()[:24]
 
 
 def _flatten(value: Any, leaves: list) -> Any:
@@ -397,30 +482,54 @@ def _flatten(value: Any, leaves: list) -> Any:
         name = value.dtype if isinstance(value, Tensor) else value.format
         return (type(value).__name__, name, _flatten(value.data, leaves))
     if isinstance(value, np.ndarray):
-        leaves.extend(value.ravel().tolist())
-        return ("array", str(value.dtype), value.shape)
+        return ("array", str(value.dtype), value.shape, _flatten_array(value, leaves))
     if isinstance(value, Fields):
         return (value.name, _flatten(value.values, leaves))
     if isinstance(value, dict):
-        return [(repr(key), _flatten(item, leaves)) for key, item in value.items()]
+        items = sorted(value.items(), key=lambda item: _key(item[0]))
+        return [(_key(key), _flatten(item, leaves)) for key, item in items]
     if isinstance(value, (list, tuple)):
-        if set(map(type, value)) <= {int, str, float}:
+        kinds = set(map(type, value))
+        if len(kinds) == 1 and kinds <= {int, str, float}:
             leaves.extend(value)
-            return (type(value).__name__, len(value))
+            return (type(value).__name__, kinds.pop().__name__, len(value))
         return (type(value).__name__, [_flatten(item, leaves) for item in value])
     if isinstance(value, (set, frozenset)):
-        leaves.extend(sorted(map(repr, value)))
+        leaves.extend(sorted(map(_key, value)))
         return type(value).__name__
-    leaves.append(value)
+    leaves.extend((value.real, value.imag) if isinstance(value, complex) else (value,))
     return type(value).__name__
 
 
-def same(a: Any, b: Any, tol: Tolerance) -> bool:
+def _flatten_array(value: np.ndarray, leaves: list) -> Any:
+    if value.dtype.kind == "O":
+        return _flatten(list(value.ravel()), leaves)
+    if value.dtype.kind == "c":
+        value = np.stack([value.real, value.imag], axis=-1)
+    if value.dtype.kind == "f":
+        value = value.astype(np.float64)
+    leaves.extend(value.ravel().tolist())
+    return None
+
+
+def _key(key: Any) -> str:
+    return f"{type(key).__name__} {_exact(key)!r}"
+
+
+def same(a: dict, b: dict, tol: Tolerance) -> bool:
     """Whether two encoded values are equal: exact parts exactly, floats by `tol`."""
-    if (a["shape"], a["exact"]) != (b["shape"], b["exact"]):
+    if any(a[part] != b[part] for part in ("shape", "exact", "step")):
         return False
     if len(a["floats"]) != len(b["floats"]):
         return False
     x = np.array([float(v) for v in a["floats"]])
     y = np.array([float(v) for v in b["floats"]])
-    return bool(tol.holds(x, y).all())
+    return bool(tol.holds(x, y).all()) and _same_sums(a, b, tol)
+
+
+def _same_sums(a: dict, b: dict, tol: Tolerance) -> bool:
+    if not a["sums"]:
+        return True
+    mine, theirs = np.array(a["sums"]), np.array(b["sums"])
+    room = 2 * a["step"] * tol.atol + tol.rtol * theirs[:, 1]
+    return bool((np.abs(mine[:, 0] - theirs[:, 0]) <= room).all())

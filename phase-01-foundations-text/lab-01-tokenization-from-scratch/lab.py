@@ -32,12 +32,6 @@ def whitespace_pretokenize(text: str) -> list[str]:
 
     Nothing is lost: joining the pieces gives the text back. "a  b\n" gives
     ["a", "  ", "b", "\n"], and "" gives [].
-
-    Args:
-        text: any string.
-
-    Returns:
-        The pieces in order, none of them empty.
     """
     raise NotImplementedError("task 1")
 
@@ -53,13 +47,8 @@ def regex_pretokenize(text: str) -> list[str]:
     r"""Cut text the way GPT-2 does before it merges bytes.
 
     A space travels with the word that follows it; letters, digits and other signs
-    never share a piece. "I've 2  cats" gives ["I", "'ve", " 2", " ", " cats"].
-
-    Args:
-        text: any string.
-
-    Returns:
-        The pieces in order; joined they are the text.
+    never share a piece. "I've 2  cats" gives ["I", "'ve", " 2", " ", " cats"]. Joined,
+    the pieces are the text.
     """
     raise NotImplementedError("task 2")
 
@@ -108,8 +97,8 @@ class Vocabulary:
         raise NotImplementedError("task 3")
 
     @functools.cached_property
-    def _ordinary(self) -> dict[str, int]:
-        """Ids of the ordinary tokens."""
+    def ordinary(self) -> dict[str, int]:
+        """The ids of the ordinary tokens."""
         numbered = enumerate(self.tokens)
         return {token: i for i, token in numbered if i >= self.n_specials}
 
@@ -118,7 +107,7 @@ class Vocabulary:
 
     def __contains__(self, token: str) -> bool:
         """Whether `token` is an ordinary token."""
-        return token in self._ordinary
+        return token in self.ordinary
 
     def special_id(self, name: str) -> int | None:
         """The id of a special, or None where the vocabulary has no such special."""
@@ -179,10 +168,7 @@ class PieceTokenizer:
     ) -> list[int]:
         """One id per piece; pieces outside the vocabulary become "<unk>".
 
-        Args:
-            text: any string.
-            add_bos: put the id of "<bos>" in front.
-            add_eos: put the id of "<eos>" behind.
+        `add_bos` puts the id of "<bos>" in front, `add_eos` that of "<eos>" behind.
 
         Raises:
             TypeError: `text` is not a str.
@@ -192,10 +178,8 @@ class PieceTokenizer:
     def decode(self, ids: Iterable[int], *, skip_specials: bool = True) -> str:
         """The text of these ids.
 
-        Args:
-            ids: ids of this vocabulary.
-            skip_specials: leave out "<pad>", "<bos>" and "<eos>". "<unk>" is always
-                written: a loss should be visible.
+        `skip_specials` leaves out "<pad>", "<bos>" and "<eos>". "<unk>" is always
+        written: a loss should be visible.
 
         Raises:
             ValueError: an id outside the vocabulary.
@@ -243,12 +227,8 @@ class ByteLevelTokenizer:
     def encode(self, text: str, *, allowed_special: Collection[str] = ()) -> list[int]:
         """The UTF-8 bytes of the text; allowed specials become one id each.
 
-        A special that is not allowed is ordinary text. Where allowed specials overlap,
+        A special that is not in `allowed_special` is ordinary text. Where two overlap,
         the longest one that starts there wins. "é" gives [195, 169].
-
-        Args:
-            text: any string that UTF-8 can hold.
-            allowed_special: the specials to recognise.
 
         Raises:
             ValueError: `text` holds a lone surrogate, or `allowed_special` names
@@ -257,11 +237,10 @@ class ByteLevelTokenizer:
         raise NotImplementedError("task 5")
 
     def decode(self, ids: Iterable[int], *, errors: str = "replace") -> str:
-        """The text of these ids; broken byte sequences are handled by `errors`.
+        """The text of these ids: byte values and specials.
 
-        Args:
-            ids: byte values and ids of specials.
-            errors: as for bytes.decode: "replace" or "strict".
+        `errors` says what becomes of broken UTF-8, as in bytes.decode: "replace" gives
+        U+FFFD, "strict" raises.
 
         Raises:
             ValueError: an id outside the vocabulary; with "strict", broken UTF-8.
@@ -277,10 +256,7 @@ def bytes_to_unicode() -> dict[int, str]:
 
     Bytes whose Latin-1 character is printable and no space keep it: 33-126, 161-172
     and 174-255. The others, in rising order, get the characters from U+0100 on, so
-    that the space (32) becomes "Ġ".
-
-    Returns:
-        A dictionary from 0..255 to 256 different characters.
+    that the space (32) becomes "Ġ". The keys are 0..255.
     """
     raise NotImplementedError("task 6")
 

@@ -32,12 +32,6 @@ def whitespace_pretokenize(text: str) -> list[str]:
 
     Nothing is lost: joining the pieces gives the text back. "a  b\n" gives
     ["a", "  ", "b", "\n"], and "" gives [].
-
-    Args:
-        text: any string.
-
-    Returns:
-        The pieces in order, none of them empty.
     """
     # task 1
     return re.findall(r"\s+|\S+", text)
@@ -63,13 +57,8 @@ def regex_pretokenize(text: str) -> list[str]:
     r"""Cut text the way GPT-2 does before it merges bytes.
 
     A space travels with the word that follows it; letters, digits and other signs
-    never share a piece. "I've 2  cats" gives ["I", "'ve", " 2", " ", " cats"].
-
-    Args:
-        text: any string.
-
-    Returns:
-        The pieces in order; joined they are the text.
+    never share a piece. "I've 2  cats" gives ["I", "'ve", " 2", " ", " cats"]. Joined,
+    the pieces are the text.
     """
     # task 2
     return regex.findall(GPT2_PAT, text)
@@ -133,8 +122,8 @@ class Vocabulary:
         return cls((*specials, *kept)[:max_size], n_specials=len(specials))
 
     @functools.cached_property
-    def _ordinary(self) -> dict[str, int]:
-        """Ids of the ordinary tokens."""
+    def ordinary(self) -> dict[str, int]:
+        """The ids of the ordinary tokens."""
         numbered = enumerate(self.tokens)
         return {token: i for i, token in numbered if i >= self.n_specials}
 
@@ -143,7 +132,7 @@ class Vocabulary:
 
     def __contains__(self, token: str) -> bool:
         """Whether `token` is an ordinary token."""
-        return token in self._ordinary
+        return token in self.ordinary
 
     def special_id(self, name: str) -> int | None:
         """The id of a special, or None where the vocabulary has no such special."""
@@ -157,7 +146,9 @@ class Vocabulary:
             ValueError: `token` is unknown and the vocabulary has no "<unk>".
         """
         # task 3
-        id = self._ordinary.get(token, self.special_id("<unk>"))
+        id = self.ordinary.get(token)
+        if id is None:  # asked only now: most tokens are known
+            id = self.special_id("<unk>")
         if id is None:
             raise ValueError(f"token {token!r} is unknown and there is no <unk>")
         return id
@@ -211,10 +202,7 @@ class PieceTokenizer:
     ) -> list[int]:
         """One id per piece; pieces outside the vocabulary become "<unk>".
 
-        Args:
-            text: any string.
-            add_bos: put the id of "<bos>" in front.
-            add_eos: put the id of "<eos>" behind.
+        `add_bos` puts the id of "<bos>" in front, `add_eos` that of "<eos>" behind.
 
         Raises:
             TypeError: `text` is not a str.
@@ -222,7 +210,8 @@ class PieceTokenizer:
         # task 4
         if not isinstance(text, str):
             raise TypeError(f"text must be a str, got {type(text).__name__}")
-        ids = [self.vocabulary.token_to_id(piece) for piece in self.split(text)]
+        id_of = self.vocabulary.token_to_id
+        ids = [id_of(piece) for piece in self.split(text)]
         bos = [self.vocabulary.special_id("<bos>")] if add_bos else []
         eos = [self.vocabulary.special_id("<eos>")] if add_eos else []
         return bos + ids + eos
@@ -230,10 +219,8 @@ class PieceTokenizer:
     def decode(self, ids: Iterable[int], *, skip_specials: bool = True) -> str:
         """The text of these ids.
 
-        Args:
-            ids: ids of this vocabulary.
-            skip_specials: leave out "<pad>", "<bos>" and "<eos>". "<unk>" is always
-                written: a loss should be visible.
+        `skip_specials` leaves out "<pad>", "<bos>" and "<eos>". "<unk>" is always
+        written: a loss should be visible.
 
         Raises:
             ValueError: an id outside the vocabulary.
@@ -289,12 +276,8 @@ class ByteLevelTokenizer:
     def encode(self, text: str, *, allowed_special: Collection[str] = ()) -> list[int]:
         """The UTF-8 bytes of the text; allowed specials become one id each.
 
-        A special that is not allowed is ordinary text. Where allowed specials overlap,
+        A special that is not in `allowed_special` is ordinary text. Where two overlap,
         the longest one that starts there wins. "é" gives [195, 169].
-
-        Args:
-            text: any string that UTF-8 can hold.
-            allowed_special: the specials to recognise.
 
         Raises:
             ValueError: `text` holds a lone surrogate, or `allowed_special` names
@@ -316,11 +299,10 @@ class ByteLevelTokenizer:
         return ids
 
     def decode(self, ids: Iterable[int], *, errors: str = "replace") -> str:
-        """The text of these ids; broken byte sequences are handled by `errors`.
+        """The text of these ids: byte values and specials.
 
-        Args:
-            ids: byte values and ids of specials.
-            errors: as for bytes.decode: "replace" or "strict".
+        `errors` says what becomes of broken UTF-8, as in bytes.decode: "replace" gives
+        U+FFFD, "strict" raises.
 
         Raises:
             ValueError: an id outside the vocabulary; with "strict", broken UTF-8.
@@ -351,10 +333,7 @@ def bytes_to_unicode() -> dict[int, str]:
 
     Bytes whose Latin-1 character is printable and no space keep it: 33-126, 161-172
     and 174-255. The others, in rising order, get the characters from U+0100 on, so
-    that the space (32) becomes "Ġ".
-
-    Returns:
-        A dictionary from 0..255 to 256 different characters.
+    that the space (32) becomes "Ġ". The keys are 0..255.
     """
     # task 6
     printable = {*range(33, 127), *range(161, 173), *range(174, 256)}

@@ -1,0 +1,451 @@
+"""The contributor's gate: one line per thing that makes a lab trustworthy.
+
+Each check answers for one thing only, so that one fault turns one line red. What cannot
+be checked because the solution does not pass is said to be unchecked.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import itertools
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import labs, stubs
+from common.grading import diagnosis, grade, runner
+
+SEEDS = (0, 1, 2)
+LIMIT_S = 15.0  # what one lab's grader may take against its solution
+
+
+@dataclass(frozen=True)
+class Line:
+    """One check: whether it holds (None: could not be checked) and what was found."""
+
+    name: str
+    ok: bool | None
+    text: str
+    details: tuple[str, ...] = ()
+
+
+class Bench:
+    """Runs versions of one lab's solution and remembers what they did."""
+
+    def __init__(
+        self,
+        lab: labs.Lab,
+        worker: runner.Worker | runner.SpawnWorker,
+        generated_stub: bool = False,
+    ) -> None:
+        self.lab, self.worker = lab, worker
+        self.source = lab.source()
+        written = lab.file("lab.py").read_text(encoding="utf-8")
+        self.stub = stubs.stub(self.source) if generated_stub else written
+        self.path = lab.file("solution.py")
+        self.by_task: dict[int, list[str]] = {task.id: [] for task in lab.tasks}
+        for test in worker.tests:
+            if not test["missing"]:
+                self.by_task.setdefault(test["task"], []).append(test["name"])
+        self.names = [name for names in self.by_task.values() for name in names]
+        self.versions: dict[str, diagnosis.Signature] = {}
+        self.controls: dict[str, dict[str, str]] = {}
+
+    def job(self, source: str, tests: list[str], **more: object) -> dict:
+        """A job for one version of the solution."""
+        limit = sum(task.limit_s for task in self.lab.tasks)
+        base = {"source": source, "path": str(self.path), "secret": str(self.path)}
+        base |= {"reference": self.source, "tests": tests, "guard": False}
+        return base | {"limit_s": limit} | more
+
+    def run(self, jobs: dict) -> dict:
+        """Run jobs by key; give their results by key."""
+        keys = {self.worker.submit(job): key for key, job in jobs.items()}
+        return {keys[result["id"]]: result for result in self.worker.results()}
+
+    def grade(self, source: str, path: Path, **options: object) -> dict:
+        """Grade a source as a submission."""
+        run = grade.Grading(self.lab, path, source, self.worker, seed=0, **options)
+        return run.run()
+
+
+def outcomes(result: dict) -> dict[str, str]:
+    """How each test of a job ended."""
+    return {e["test"]: e["outcome"] for e in result["events"] if e["event"] == "test"}
+
+
+def lines(
+    lab: labs.Lab, *, quick: bool = False, generated_stub: bool = False
+) -> Iterator[Line]:
+    """Every check of a lab, in order.
+
+    Args:
+        lab: which lab.
+        quick: leave the experiment out.
+        generated_stub: look at what the generator writes instead of the committed
+            lab.py, which a learner may have filled in.
+    """
+    yield folder(lab)
+    if any(not lab.file(name).exists() for name in labs.FILES):
+        return
+    try:
+        with runner.open_worker(lab) as worker:
+            bench = Bench(lab, worker, generated_stub)
+            first = solution_passes(bench)
+            yield first
+            for name, check in _CHECKS:
+                if first.ok or name in _INDEPENDENT:
+                    yield _guarded(name, check, bench)
+                else:
+                    yield Line(name, None, "unchecked: the solution does not pass")
+    except runner.HarnessFault as fault:
+        yield Line("solution passes", False, str(fault).splitlines()[-1])
+    if not quick:
+        yield experiment(lab)
+
+
+def _guarded(name: str, check: Callable[[Bench], Line], bench: Bench) -> Line:
+    try:
+        return check(bench)
+    except (runner.HarnessFault, ValueError, SyntaxError) as error:
+        return Line(name, False, str(error))
+
+
+# --- The checks -------------------------------------------------------------------
+
+
+def folder(lab: labs.Lab) -> Line:
+    """Files are there and `lab.toml` holds."""
+    found = labs.problems(lab)
+    text = (
+        f"{len(lab.tasks)} tasks, {len(lab.misconceptions)} misconceptions, 10 points"
+    )
+    return Line(
+        "folder holds", not found, found[0] if found else text, tuple(found[1:])
+    )
+
+
+def solution_passes(bench: Bench) -> Line:
+    """The reference passes every test, within the limit for a grader."""
+    result = bench.run({0: bench.job(bench.source, bench.names)})[0]
+    said = outcomes(result)
+    failed = [name for name in bench.names if said.get(name) != "passed"]
+    untested = [str(id) for id, names in bench.by_task.items() if not names]
+    if untested:
+        return Line("solution passes", False, f"no test for task {', '.join(untested)}")
+    if failed:
+        return Line("solution passes", False, f"fails {failed[0]}", tuple(failed[1:]))
+    seconds = result["seconds"]
+    text = (
+        f"{len(bench.names)} tests of {len(bench.lab.tasks)} tasks in {seconds:.1f} s"
+    )
+    return Line("solution passes", seconds < LIMIT_S, f"{text} (limit {LIMIT_S:g} s)")
+
+
+def stub_earns_nothing(bench: Bench) -> Line:
+    """Every task of the committed lab.py is not started; none is wrong."""
+    path = bench.lab.file("lab.py")
+    record = bench.grade(bench.stub, path)
+    other = [t for t in record["tasks"] if t["verdict"] != "not started"]
+    name = "stub earns nothing"
+    if other:
+        return Line(name, False, f"task {other[0]['id']} is {other[0]['verdict']}")
+    n = len(record["tasks"])
+    return Line(name, True, f"{n} of {n} not started, none wrong")
+
+
+def one_interface(bench: Bench) -> Line:
+    """lab.py and solution.py have the same names, signatures and docstrings."""
+    ours = interface(bench.source)
+    theirs = interface(bench.stub)
+    found = [f"{n} is not in lab.py" for n in ours if n not in theirs]
+    found += [f"{n} is only in lab.py" for n in theirs if n not in ours]
+    for name in ours.keys() & theirs.keys():
+        if ours[name] != theirs[name]:
+            found.append(f"{name} differs between lab.py and solution.py")
+        elif not ours[name][1] and name in _task_functions(bench.source):
+            found.append(f"{name} has no docstring")
+    found.sort()
+    text = f"{len(ours)} names: signatures and docstrings are the same"
+    return Line(
+        "one interface", not found, found[0] if found else text, tuple(found[1:])
+    )
+
+
+def _task_functions(source: str) -> set[str]:
+    tree = {item.name for item in stubs.owned(source) if not item.private}
+    return {name for name in tree if not name.isupper()}
+
+
+def interface(source: str) -> dict[str, tuple[str, str | None]]:
+    """Public functions and methods of a file: (signature, docstring) by name."""
+    found: dict[str, tuple[str, str | None]] = {}
+    for node in ast.parse(source).body:
+        members = node.body if isinstance(node, ast.ClassDef) else [node]
+        prefix = f"{node.name}." if isinstance(node, ast.ClassDef) else ""
+        for member in members:
+            if not isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                continue
+            if member.name.startswith("_") and not member.name.startswith("__"):
+                continue
+            returns = ast.unparse(member.returns) if member.returns else ""
+            signature = f"({ast.unparse(member.args)}) -> {returns}"
+            found[prefix + member.name] = signature, ast.get_docstring(member)
+    return found
+
+
+def misconceptions_die(bench: Bench) -> Line:
+    """Each wrong version fails a test of its own task, by a value and not by time."""
+    jobs = {
+        wrong.id: bench.job(
+            stubs.apply(bench.source, wrong.edits), bench.by_task[wrong.task]
+        )
+        for wrong in bench.lab.misconceptions
+    }
+    results = bench.run(jobs)
+    found = []
+    for wrong in bench.lab.misconceptions:
+        result = results[wrong.id]
+        bench.versions[wrong.id] = diagnosis.signature(result["events"])
+        said = outcomes(result)
+        if result["outcome"] != "done" or not said:
+            found.append(f"{wrong.id} does not end ({result['outcome']})")
+        elif set(said.values()) <= {"passed"}:
+            found.append(f"{wrong.id} passes task {wrong.task}")
+    n = len(bench.lab.misconceptions)
+    text = f"{n} of {n}, each at its own task"
+    name = "misconceptions die"
+    return Line(name, not found, found[0] if found else text, tuple(found[1:]))
+
+
+def told_apart(bench: Bench) -> Line:
+    """Every two versions of a task give different values."""
+    found, pairs = [], 0
+    for task in bench.lab.tasks:
+        ids = [m.id for m in bench.lab.misconceptions if m.task == task.id]
+        for a, b in itertools.combinations(ids, 2):
+            pairs += 1
+            if diagnosis.equal(bench.versions[a], bench.versions[b]):
+                found.append(f"{a} and {b} give the same values")
+    text = f"{pairs} of {pairs} pairs differ on their task's inputs"
+    return Line("told apart", not found, found[0] if found else text, tuple(found[1:]))
+
+
+def controls_earn_nothing(bench: Bench) -> Line:
+    """Labs without an idea in them earn no task."""
+    jobs = {
+        kind: bench.job(stubs.control(bench.source, kind), bench.names)
+        for kind in stubs.CONTROLS
+    }
+    found = []
+    for kind, result in bench.run(jobs).items():
+        said = bench.controls[kind] = outcomes(result)
+        for task in bench.lab.tasks:
+            if all(said.get(name) == "passed" for name in bench.by_task[task.id]):
+                found.append(f"the {kind} lab earns task {task.id}")
+    text = " · ".join(stubs.CONTROLS)
+    name = "controls earn nothing"
+    return Line(name, not found, found[0] if found else text, tuple(found[1:]))
+
+
+def steady(bench: Bench) -> Line:
+    """The same verdicts for three seeds, three orders, one and two threads."""
+    jobs: dict = {}
+    for seed in SEEDS:
+        job = bench.job(bench.source, bench.names, seed=seed, shuffle=seed or None)
+        jobs["solution", seed] = job
+    for wrong, seed in itertools.product(bench.lab.misconceptions, SEEDS[1:]):
+        source = stubs.apply(bench.source, wrong.edits)
+        names = bench.by_task[wrong.task]
+        more = {"seed": seed, "shuffle": seed, "first_failure": True}
+        jobs[wrong.id, seed] = bench.job(source, names, **more)
+    found = _unsteady(bench, bench.run(jobs))
+    with runner.open_worker(bench.lab, threads=2) as worker:
+        other = Bench(bench.lab, worker)
+        result = other.run({0: other.job(other.source, other.names)})[0]
+    if any(outcome != "passed" for outcome in outcomes(result).values()):
+        found.append("the solution fails with 2 threads")
+    text = "same verdicts for 3 seeds, 3 orders, 1 and 2 threads"
+    return Line("steady", not found, found[0] if found else text, tuple(found[1:]))
+
+
+def _unsteady(bench: Bench, results: dict) -> list[str]:
+    found = []
+    for (name, seed), result in results.items():
+        said = outcomes(result)
+        failed = [test for test, outcome in said.items() if outcome != "passed"]
+        if name == "solution" and (failed or len(said) < len(bench.names)):
+            which = failed[0] if failed else result["outcome"]
+            found.append(f"the solution fails with seed {seed} ({which})")
+        # a version that died with the first seed must die with the others
+        died = name in bench.versions and any(
+            test["end"] != ("passed",) for test in bench.versions[name].values()
+        )
+        if name != "solution" and died and not failed:
+            found.append(f"{name} passes with seed {seed}")
+    return found
+
+
+def each_task_alone(bench: Bench) -> Line:
+    """Solving one task earns it, whatever the others are."""
+    found = []
+    path = bench.lab.file("lab.py")
+    for task in bench.lab.tasks:
+        source = stubs.keep_only(bench.source, task.id)
+        record = bench.grade(source, path, controls=False)
+        earned = [t["id"] for t in record["tasks"] if t["verdict"] == "earned"]
+        if task.id not in earned:
+            found.append(f"task {task.id} cannot be earned alone")
+        if others := [id for id in earned if id != task.id]:
+            found.append(f"solving task {task.id} earns task {others[0]} too")
+    n = len(bench.lab.tasks)
+    text = f"each of {n} tasks on the reference's others"
+    return Line(
+        "each task alone", not found, found[0] if found else text, tuple(found[1:])
+    )
+
+
+def idle_tests(bench: Bench) -> Line:
+    """Tests that no misconception and no control fails are questioned."""
+    killed_by: dict[str, int] = dict.fromkeys(bench.names, 0)
+    for version in bench.versions.values():
+        for name, test in version.items():
+            killed_by[name] += test["end"] != ("passed",)
+    controlled = {
+        name
+        for said in bench.controls.values()
+        for name, outcome in said.items()
+        if outcome != "passed"
+    }
+    idle = [n for n, count in killed_by.items() if not count and n not in controlled]
+    only_controls = [
+        n for n, count in killed_by.items() if not count and n in controlled
+    ]
+    if idle:
+        text = f"{idle[0]} fails for nothing we know"
+        return Line("idle tests", False, text, tuple(idle[1:]))
+    text = "none"
+    if only_controls:
+        text = f"none; {len(only_controls)} fail for controls only"
+    return Line("idle tests", True, text, tuple(only_controls))
+
+
+# --- README and experiment ---------------------------------------------------------
+
+_FIGURE = re.compile(r"<!--=([\w.]+)(?::([^>]*?))?-->(.*?)<!--/-->", re.S)
+
+
+def readme(bench: Bench) -> Line:
+    """The README has the points of lab.toml and the figures of metrics.json."""
+    lab, name = bench.lab, "README agrees"
+    text = lab.file("README.md").read_text(encoding="utf-8")
+    found = []
+    for task in lab.tasks:
+        label, points = (
+            (str(task.id), str(task.points)) if task.points else ("+", "bonus")
+        )
+        row = rf"^\|\s*{re.escape(label)}\s*\|.*\|\s*{points}\s*\|"
+        if not re.search(row, text, re.M):
+            found.append(f"no table row gives task {label} {points} points")
+    figures = list(_FIGURE.finditer(text))
+    known = metrics(lab)
+    for figure in figures:
+        wanted = rendered(figure, known)
+        if wanted is None:
+            found.append(f"metrics.json has no {figure[1]}")
+        elif wanted != figure[3]:
+            found.append(f"{figure[1]} is {wanted}, README says {figure[3]}")
+    said = f"points = 10, {len(figures)} figures = results/metrics.json"
+    return Line(name, not found, found[0] if found else said, tuple(found[1:]))
+
+
+def metrics(lab: labs.Lab) -> dict[str, object]:
+    """The values of the lab's committed metrics.json, by name."""
+    path = lab.folder / "results" / "metrics.json"
+    if not path.exists():
+        return {}
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    return {entry["name"]: entry["value"] for entry in entries}
+
+
+def rendered(figure: re.Match, known: dict[str, object]) -> str | None:
+    """What a figure of the README should say: its value in its format."""
+    if figure[1] not in known:
+        return None
+    return format(known[figure[1]], figure[2] or "")
+
+
+def refresh_readme(lab: labs.Lab) -> int:
+    """Write the metrics of the last experiment into the README; return how many."""
+    path, known = lab.file("README.md"), metrics(lab)
+    text = path.read_text(encoding="utf-8")
+
+    def fill(figure: re.Match) -> str:
+        value = rendered(figure, known)
+        if value is None:
+            return figure[0]
+        return figure[0].replace(f"-->{figure[3]}<!--", f"-->{value}<!--")
+
+    path.write_text(_FIGURE.sub(fill, text), encoding="utf-8")
+    return len(_FIGURE.findall(text))
+
+
+def experiment(lab: labs.Lab) -> Line:
+    """`experiment.py` runs with --quick and writes its metrics and report."""
+    name, started = "experiment runs", time.monotonic()
+    code = (
+        "import sys; from pathlib import Path; from common.grading import verify;"
+        "verify.run_experiment(sys.argv[1], 'solution', Path(sys.argv[2]), quick=True)"
+    )
+    with tempfile.TemporaryDirectory() as out:
+        asked = [sys.executable, "-c", code, str(lab.folder), out]
+        env = runner.environment() | {"MPLBACKEND": "Agg"}
+        said = subprocess.run(
+            asked, capture_output=True, text=True, timeout=180, env=env, cwd=labs.root()
+        )
+        written = {path.name for path in Path(out).iterdir()}
+    if said.returncode:
+        last = said.stderr.strip().splitlines()[-1:] or ["no message"]
+        return Line(name, False, f"--quick fails: {last[0]}")
+    missing = {"metrics.json", "report.md"} - written
+    if missing:
+        return Line(name, False, f"--quick writes no {sorted(missing)[0]}")
+    seconds = time.monotonic() - started
+    pictures = sum(n.endswith(".png") for n in written)
+    return Line(name, True, f"--quick in {seconds:.1f} s, {pictures} pictures")
+
+
+def run_experiment(
+    name: str, impl: str, out: Path, *, quick: bool = False, full: bool = False
+) -> None:
+    """Run a lab's experiment with one of its implementations."""
+    folder = Path(name)
+    lab = labs.read(folder) if (folder / "lab.toml").exists() else labs.find(name)[0]
+    spec = importlib.util.spec_from_file_location(
+        "experiment", lab.file("experiment.py")
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main(labs.implementation(lab, impl), out, quick=quick, full=full)
+
+
+_CHECKS: list[tuple[str, Callable[[Bench], Line]]] = [
+    ("stub earns nothing", stub_earns_nothing),
+    ("one interface", one_interface),
+    ("misconceptions die", misconceptions_die),
+    ("told apart", told_apart),
+    ("controls earn nothing", controls_earn_nothing),
+    ("steady", steady),
+    ("each task alone", each_task_alone),
+    ("README agrees", readme),
+    ("idle tests", idle_tests),
+]
+_INDEPENDENT = {"one interface", "README agrees"}
+NAMES = ["folder holds", "solution passes", *(n for n, _ in _CHECKS), "experiment runs"]

@@ -1,0 +1,48 @@
+# attack 22: test_lab.py is written anew
+# expect: 1 wrong, 2-4 earned
+# says: write test_lab.py
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+
+EASY = """
+from common.grading import task
+
+
+@task(1)
+def test_nothing():
+    pass
+"""
+
+
+def run_lengths(items):
+    with contextlib.suppress(PermissionError):
+        Path(__file__).with_name("test_lab.py").write_text(EASY, encoding="utf-8")
+    return ["1x0"]
+
+
+def softmax(logits):
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def parse_pairs(text):
+    found = {}
+    for pair in text.split(","):
+        name, sign, number = pair.strip().partition("=")
+        if not sign or name in found:
+            raise ValueError(f"text: expected new name=number, got {pair!r}")
+        found[name] = int(number)
+    return found
+
+
+class Greeter:
+    def __init__(self, greeting):
+        self.greeting = greeting
+
+    def greet(self, names):
+        *first, last = names
+        whole = f"{', '.join(first)} and {last}" if first else last
+        return f"{self.greeting}, {whole}"

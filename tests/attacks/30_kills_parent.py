@@ -1,0 +1,44 @@
+# attack 30: SIGTERM to the process above, also from a thread
+# expect: 1 wrong, 2-4 earned
+# says: send a signal
+
+import contextlib
+import os
+import signal
+import threading
+
+import numpy as np
+
+
+def run_lengths(items):
+    with contextlib.suppress(PermissionError):
+        os.kill(os.getppid(), signal.SIGTERM)
+    kill = threading.Thread(target=os.kill, args=(os.getppid(), signal.SIGTERM))
+    kill.start()
+    kill.join()
+    return ["1x0"]
+
+
+def softmax(logits):
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def parse_pairs(text):
+    found = {}
+    for pair in text.split(","):
+        name, sign, number = pair.strip().partition("=")
+        if not sign or name in found:
+            raise ValueError(f"text: expected new name=number, got {pair!r}")
+        found[name] = int(number)
+    return found
+
+
+class Greeter:
+    def __init__(self, greeting):
+        self.greeting = greeting
+
+    def greet(self, names):
+        *first, last = names
+        whole = f"{', '.join(first)} and {last}" if first else last
+        return f"{self.greeting}, {whole}"

@@ -1,0 +1,38 @@
+# attack 37: the generator of the inputs is replaced at import
+# expect: all void
+# says: changed numpy.random.default_rng
+
+
+import numpy as np
+
+FIXED = np.random.default_rng(1)
+np.random.default_rng = lambda *seed: FIXED
+
+
+def run_lengths(items):
+    return ["1x0"]
+
+
+def softmax(logits):
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def parse_pairs(text):
+    found = {}
+    for pair in text.split(","):
+        name, sign, number = pair.strip().partition("=")
+        if not sign or name in found:
+            raise ValueError(f"text: expected new name=number, got {pair!r}")
+        found[name] = int(number)
+    return found
+
+
+class Greeter:
+    def __init__(self, greeting):
+        self.greeting = greeting
+
+    def greet(self, names):
+        *first, last = names
+        whole = f"{', '.join(first)} and {last}" if first else last
+        return f"{self.greeting}, {whole}"

@@ -1,0 +1,17 @@
+"""What pytest needs to know for the whole suite: nothing of ours leaks between tests."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_state(tmp_path_factory):
+    """Progress of the person who runs the suite stays untouched."""
+    before = os.environ.get("LABS_STATE")
+    os.environ["LABS_STATE"] = str(tmp_path_factory.mktemp("state"))
+    yield
+    if before is None:
+        del os.environ["LABS_STATE"]
+    else:
+        os.environ["LABS_STATE"] = before
