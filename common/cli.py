@@ -110,11 +110,17 @@ def _find(name: str | None, progress: Progress) -> tuple[labs.Lab, int | None]:
     return labs.find(name) if name else (progress.current(), None)
 
 
-def _progress(say) -> Progress:
+def _progress() -> Progress:
     progress = Progress()
+    _notice(progress)
+    return progress
+
+
+def _notice(progress: Progress) -> None:
+    """Say once what happened to the progress file; stdout may be for a machine."""
     if progress.notice:
         _say_on_stderr(progress.notice, 0)
-    return progress
+        progress.notice = None
 
 
 def _following(lab: labs.Lab) -> labs.Lab | None:
@@ -135,7 +141,7 @@ def overview(ctx: typer.Context) -> None:
     from common.grading import report
 
     say = screen()
-    progress = _progress(say)
+    progress = _progress()
     lab, every = progress.current(), labs.all_labs()
     total = sum(progress.points(each) for each in every)
     most = sum(each.points for each in every)
@@ -177,7 +183,7 @@ def grade(
     from common.grading import exports, report
 
     say = screen()
-    progress = _progress(say)
+    progress = _progress()
     asked = (
         [(each, None) for each in labs.all_labs()] if all_ else [_find(lab, progress)]
     )
@@ -200,6 +206,7 @@ def grade(
     for path, render in ((junit, exports.junit), (gradescope, exports.gradescope)):
         if path:
             write_atomically(path, render(records).encode("utf-8"))
+    _notice(progress)
     raise typer.Exit(0 if all(record["complete"] for record in records) else 1)
 
 
@@ -228,7 +235,7 @@ def watch(lab: LabName = None) -> None:
     from common.grading import watch as watching
 
     say = screen()
-    progress = _progress(say)
+    progress = Progress()
     chosen, task = _find(lab, progress)
     _path(chosen)
     session = watching.Session(chosen)
@@ -263,6 +270,7 @@ def _show_watch(say, session, progress: Progress, task: int | None) -> None:
         say.console.clear()
     text = report.render(record, session.lab, following=_following(session.lab))
     say(report.watch_screen(text, watching.closer(record, before), session.records))
+    _notice(progress)
 
 
 def _next_hint(say, session, progress: Progress) -> None:
@@ -277,7 +285,7 @@ def hint(
 ) -> None:
     """The next hint for a task: a question, the idea, the step. Free of points."""
     say = screen()
-    progress = _progress(say)
+    progress = _progress()
     chosen, task = labs.find(lab)
     if task is None:
         earned = progress.best(chosen)
@@ -294,6 +302,7 @@ def _show_hint(say, lab: labs.Lab, task: int, progress: Progress) -> None:
     level = min(progress.hints(lab, task) + 1, len(chosen.hints))
     progress.add_hint(lab, task, level)
     say(report.hint(lab, chosen, level))
+    _notice(progress)
 
 
 @app.command()
@@ -302,7 +311,7 @@ def progress() -> None:
     from common.grading import report
 
     say = screen()
-    kept = _progress(say)
+    kept = _progress()
     rows = []
     for phase in labs.phases():
         members = [
@@ -332,7 +341,7 @@ def run(
     from common.grading.record import shown_path
 
     say = screen()
-    chosen, _ = _find(lab, _progress(say))
+    chosen, _ = _find(lab, _progress())
     path = _path(chosen, impl)
     _parsed(path)
     default = "results" if impl == "solution" and not quick else "results/mine"
@@ -377,7 +386,7 @@ def compare(
     from common.grading import report
 
     say = screen()
-    kept = _progress(say)
+    kept = _progress()
     chosen, task = _find(lab, kept)
     mine = _parsed(_path(chosen))
     if kept.points(chosen) < chosen.points and not yes:

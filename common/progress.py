@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from common import labs
@@ -63,16 +63,15 @@ class Progress:
             self.notice = f"The progress file cannot be read ({error.strerror})."
         return empty
 
-    @contextlib.contextmanager
-    def _change(self) -> Iterator[None]:
-        """Change the data as another `labs` left it, alone, and write it.
+    def _change(self, edit: Callable[[], None]) -> None:
+        """Edit the data as another `labs` left it, alone, and write it.
 
         Where it cannot be written, a notice says so and the run goes on.
         """
         try:
             with _alone(self.path.with_name(".lock")):
                 self._data = self._read()
-                yield
+                edit()
                 write_atomically(self.path, json.dumps(self._data, indent=1).encode())
         except OSError as error:
             self.notice = f"Progress is not kept ({error.strerror})."
@@ -124,8 +123,7 @@ class Progress:
 
     def add(self, record: dict) -> None:
         """Take a run's record in."""
-        with self._change():
-            self._take(record)
+        self._change(lambda: self._take(record))
 
     def _take(self, record: dict) -> None:
         entry = self._lab(record["lab"]["id"])
@@ -141,8 +139,7 @@ class Progress:
 
     def add_hint(self, lab: labs.Lab, task: int, level: int) -> None:
         """Note that a hint was shown."""
-        with self._change():
-            self._lab(lab.id)["hints"][str(task)] = level
+        self._change(lambda: self._lab(lab.id)["hints"].update({str(task): level}))
 
 
 @contextlib.contextmanager

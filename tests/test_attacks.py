@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -83,18 +82,21 @@ def target(tmp_path: Path) -> labs.Lab:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One grading server for the whole module, marked so that its children show."""
     folder = tmp_path_factory.mktemp("server") / "target"
+    scratch = tmp_path_factory.mktemp("jobs")
     shutil.copytree(HERE / "target", folder, ignore=shutil.ignore_patterns("__*"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(MARK, str(os.getpid()))
-        with Server(labs.read(folder)) as running:
+        patch.setenv("TMPDIR", str(scratch))  # the folders of its jobs, and no others
+        with Server(labs.read(folder), scratch) as running:
             yield running
 
 
 class Server:
     """A worker and the lab it serves."""
 
-    def __init__(self, lab: labs.Lab) -> None:
+    def __init__(self, lab: labs.Lab, scratch: Path | None = None) -> None:
         self.lab, self.worker = lab, runner.open_worker(lab)
+        self.scratch = scratch
         self._files = files_of(lab)
         _ = self.worker.tests
 
@@ -143,10 +145,6 @@ def left_running(before: set[int], patience_s: float = 1.0) -> set[int]:
             return left
         time.sleep(0.02)
     return set()
-
-
-def job_folders() -> set[str]:
-    return {path.name for path in Path(tempfile.gettempdir()).glob("labs-*")}
 
 
 def resident_mb(pids: set[int]) -> float:
@@ -212,7 +210,7 @@ def test_the_target_is_a_sound_lab(server: Server) -> None:
 def test_attack(server: Server, name: str) -> None:
     expected = read_header(FILES[name])
     source = FILES[name].read_text(encoding="utf-8")
-    before, folders = marked_processes(), job_folders()
+    before = marked_processes()
     memory = resident_mb({*before, os.getpid()})
     started = time.monotonic()
     # a table of answers must not know the inputs: never grade with its own seed
@@ -220,7 +218,7 @@ def test_attack(server: Server, name: str) -> None:
     wall_s = time.monotonic() - started
     check_record(server.lab, record, expected)
     assert left_running(before) == set()
-    assert job_folders() <= folders
+    assert list(server.scratch.iterdir()) == []
     assert resident_mb({*before, os.getpid()}) < memory + 100
     assert server.untouched()
     if expected.in_time:

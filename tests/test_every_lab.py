@@ -73,7 +73,7 @@ def test_one_mistake_costs_one_task(lab_and_worker):
 
 
 def test_no_test_waits_for_data_in_ci(lab_and_worker):
-    lab, worker = lab_and_worker
+    _, worker = lab_and_worker
     for name in sorted({n for test in worker.tests for n in test["missing"]}):
         requires(name)
     assert [t["name"] for t in worker.tests if t["missing"]] == []

@@ -82,7 +82,7 @@ def that(
     """A property holds. It explains; put an oracle beside it.
 
     Args:
-        holds: whether it does.
+        holds: whether it does: True or False, of Python, NumPy or torch.
         expected: the property in words ("the pieces join to the text").
         got: what the lab returned.
     """

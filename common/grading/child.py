@@ -23,6 +23,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
+
 from common import labs, stubs
 from common.grading import check, plugin, values
 from common.grading.boundary import Boundary, Call
@@ -32,6 +34,7 @@ MEMORY_LIMIT = 1 << 30  # bytes of data on top of what the heavy imports took
 OUTPUT_LIMIT = 1 << 20  # bytes that a task may print; also its largest file
 NAME = "lab"  # the module name of a submission
 _MOST_FRAMES = (1 << 31) - 1
+_OUTCOMES = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
 _BROKEN_AS = {  # errors that are a fault of the run, not a wrong value
     MemoryError: "memory",
     RecursionError: "recursion",
@@ -179,7 +182,7 @@ def _kind(error: BaseException, in_lab: bool) -> str:
         return "output"
     if isinstance(error, SystemExit):
         return "exit"
-    if type(error).__module__.startswith("_pytest.outcomes"):
+    if isinstance(error, _OUTCOMES):
         return "skipped itself"
     if isinstance(error, check.MissingName):
         return "missing"

@@ -73,14 +73,14 @@ class Screen:
             text = (
                 Text(plain) if len(plain) != len(text.plain) else _retext(text, plain)
             )
-        if len(text.plain) <= self.width:
+        if text.cell_len <= self.width:
             return [text]
         hang = len(text.plain) - len(text.plain.lstrip()) + 2
         first, rest = text.divide([0])[-1].wrap(self.console, self.width), []
         for i, line in enumerate(first):
             line.rstrip()
             rest.append(line if i == 0 else Text(" " * hang) + line)
-        if any(len(line.plain) > self.width for line in rest):
+        if any(line.cell_len > self.width for line in rest):
             head = rest[0]
             tail = text[len(head.plain) :]
             tail = Text(tail.plain.strip())

@@ -59,18 +59,27 @@ def _container(value: Any, kind: type, within: tuple[int, ...]) -> Any:
         return Odd(value, f"{kind.__name__} inside {MAX_DEPTH} others")
     within = (*within, id(value))
     if kind is dict:
-        return {plain(k, within): plain(v, within) for k, v in value.items()}
+        return {_hashable(k, within): plain(v, within) for k, v in value.items()}
     if set(map(id, map(type, value))) <= _LEAVES:
         return kind(value)
-    return kind(plain(item, within) for item in value)
+    one = plain if kind is list or kind is tuple else _hashable
+    return kind(one(item, within) for item in value)
+
+
+def _hashable(value: Any, within: tuple[int, ...]) -> Any:
+    rebuilt = plain(value, within)
+    return Odd(value) if isinstance(rebuilt, (Tensor, Sparse)) else rebuilt
 
 
 def _array(value: np.ndarray, within: tuple[int, ...]) -> Any:
+    if id(value) in within:
+        return Odd(value, "array inside itself")
     data = np.array(value, subok=False)
     if data.dtype.kind == "O":
         items = [plain(item, (*within, id(value))) for item in data.ravel()]
         data = np.empty(len(items), dtype=object)
-        data[:] = items
+        for i, item in enumerate(items):
+            data[i] = item  # data[:] = items would unpack lists
         return data.reshape(value.shape)
     return Odd(value) if data.dtype.hasobject else data
 
@@ -99,6 +108,9 @@ class Fields:
     name: str
     values: dict
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     def __repr__(self) -> str:
         inside = ", ".join(f"{k}={v!r}" for k, v in self.values.items())
         return f"{self.name}({inside})"
@@ -112,7 +124,7 @@ def _library(value: Any, kind: type, within: tuple[int, ...]) -> Any:
     sparse = sys.modules.get("scipy.sparse")
     if sparse is not None and getattr(sparse, kind.__name__, None) is kind:
         return Sparse(kind.__name__, np.array(kind.toarray(value), subok=False))
-    if not issubclass(kind, type) and dataclasses.is_dataclass(kind):
+    if dataclasses.is_dataclass(kind):
         if id(value) in within or len(within) == MAX_DEPTH:
             return Odd(value)
         names = [field.name for field in dataclasses.fields(kind)]

@@ -44,7 +44,7 @@ class Running:
     channel: int
     deadline: float
     started: float
-    buffer: bytes = b""
+    buffer: bytearray = field(default_factory=bytearray)
     events: list[dict] = field(default_factory=list)
     forged: bool = False
 
@@ -135,7 +135,9 @@ class Server:
             self._finish(run, "ended early")
             return
         run.buffer += data
-        *lines, run.buffer = run.buffer.split(b"\n")
+        lines: list[bytearray] = []
+        if b"\n" in data:
+            *lines, run.buffer = run.buffer.split(b"\n")
         for line in lines:
             if not accept(run, line):
                 run.forged = True
@@ -191,7 +193,7 @@ def forget(job: dict) -> None:
     shutil.rmtree(job["folder"], ignore_errors=True)
 
 
-def accept(run: Running, line: bytes) -> bool:
+def accept(run: Running, line: bytes | bytearray) -> bool:
     """Keep one record of a child; false for one it could not have sent itself."""
     try:
         event = json.loads(line)

@@ -5,9 +5,14 @@
 import numpy as np
 
 DRAWN = "02203201213003101121102203022113023201"
+ANSWER = (
+    "1x0 2x2 1x0 1x3 1x2 1x0 1x1 1x2 1x1 1x3 2x0 1x3 "
+    "1x1 1x0 2x1 1x2 2x1 1x0 2x2 1x0 1x3 1x0 2x2 2x1 "
+    "1x3 1x0 1x2 1x3 1x2 1x0 1x1 "
+)
 TABLE = {
     "7737": "2x7 1x3 1x7",
-    DRAWN: "1x0 2x2 1x0 1x3 1x2 1x0 1x1 1x2 1x1 1x3 2x0 1x3 1x1 1x0 2x1 1x2 2x1 1x0 2x2 1x0 1x3 1x0 2x2 2x1 1x3 1x0 1x2 1x3 1x2 1x0 1x1",
+    DRAWN: ANSWER,
 }
 
 
