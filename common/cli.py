@@ -62,6 +62,8 @@ def main() -> None:
 
     try:
         code = app(standalone_mode=False)  # what typer.Exit carries, or None
+        if code == 130:  # typer's answer to Ctrl-C
+            _say_on_stderr("Stopped.", code)
     except (Usage, labs.UnknownLab, UnknownDataset, labs.LabError) as mistake:
         code = _say_on_stderr(str(mistake.args[0]), 2)
     except DatasetMissing as missing:
@@ -71,8 +73,10 @@ def main() -> None:
         code = _say_on_stderr(f"This is our fault, not yours: {said}", 3)
     except (KeyboardInterrupt, typer.Abort):
         code = _say_on_stderr("Stopped.", 130)
-    except BrokenPipeError:  # the reader of our pipe has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # our reader has gone
         code = 141  # as the shell says it for other programs
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
@@ -240,21 +244,22 @@ def watch(lab: LabName = None) -> None:
     _path(chosen)
     session = watching.Session(chosen)
     try:
-        _show_watch(say, session, progress, task)
-        for event in watching.events(session):
-            if event == "q":
-                break
-            if event == "h":
-                _next_hint(say, session, progress)
-            elif event == "n":
-                if following := _following(session.lab):
-                    session.move_to(following)
-                    task = None
+        with watching.keys() as pressed:  # from the start: no key is lost
+            _show_watch(say, session, progress, task)
+            for event in watching.events(session, pressed):
+                if event == "q":
+                    break
+                if event == "h":
+                    _next_hint(say, session, progress)
+                elif event == "n":
+                    if following := _following(session.lab):
+                        session.move_to(following)
+                        task = None
+                        _show_watch(say, session, progress, task)
+                    else:
+                        say("This is the last lab.")
+                elif event in ("save", "a"):
                     _show_watch(say, session, progress, task)
-                else:
-                    say("This is the last lab.")
-            elif event in ("save", "a"):
-                _show_watch(say, session, progress, task)
     finally:
         session.close()
 
@@ -496,6 +501,11 @@ def verify(
 
     say = screen()
     green = True
+    if docs:
+        from common.docs import refresh
+
+        for path in refresh():
+            say(f"{path.parent.name}/{path.name} is in step again")
     for one in labs.select(lab):
         if docs:
             say(f"{one.id}: {gate.refresh_readme(one)} figures in README.md")
@@ -504,6 +514,9 @@ def verify(
             green &= bool(line.ok)
             say(report.verify_line(line))
         say("")
+    for problem in [] if lab else labs.damaged():
+        green = False
+        say(report.verify_line(gate.Line("folder holds", False, problem)))
     raise typer.Exit(0 if green else 1)
 
 

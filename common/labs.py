@@ -6,6 +6,7 @@ and `experiment.py`. Grading lives in `common.grading`; this module only reads.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import os
@@ -118,20 +119,33 @@ def phases() -> list[Path]:
 
 
 def phase_title(folder: Path) -> str:
-    """``Phase 1  Foundations text`` for ``phase-01-foundations-text``."""
-    number, *words = folder.name.removeprefix("phase-").split("-")
-    return f"Phase {int(number)}  {' '.join(words).capitalize()}".replace("Llm", "LLM")
+    """``Phase 2: Neural networks``, the first line of the phase's README."""
+    with contextlib.suppress(OSError):
+        first = (folder / "README.md").read_text(encoding="utf-8").split("\n", 1)[0]
+        return first.removeprefix("# ")
+    return folder.name
 
 
 @functools.cache
-def _all(base: Path) -> tuple[Lab, ...]:
-    folders = sorted(base.glob("phase-*/lab-*/lab.toml"))
-    return tuple(read(path.parent) for path in folders)
+def _scan(base: Path) -> tuple[tuple[Lab, ...], tuple[LabError, ...]]:
+    """All labs below `base`, and what is wrong with those that cannot be read."""
+    found, damaged = [], []
+    for path in sorted(base.glob("phase-*/lab-*/")):
+        try:
+            found.append(read(path))
+        except LabError as error:
+            damaged.append(error)
+    return tuple(found), tuple(damaged)
 
 
 def all_labs() -> list[Lab]:
-    """Every lab of the checkout, in order."""
-    return list(_all(root()))
+    """Every lab of the checkout that can be read, in order."""
+    return list(_scan(root())[0])
+
+
+def damaged() -> list[str]:
+    """What is wrong with the labs that cannot be read; one line each."""
+    return [str(error) for error in _scan(root())[1]]
 
 
 def lab_id(folder: Path) -> str:
@@ -255,6 +269,9 @@ def find(name: str) -> tuple[Lab, int | None]:
     part = [lab for lab in labs if not numbered and name.lower() in lab.slug]
     if len(part) == 1:
         return part[0], None
+    for folder in root().glob("phase-*/lab-*/"):
+        if name in (lab_id(folder), folder.name):
+            read(folder)  # says what is wrong with it
     raise UnknownLab(_near(name, labs, part))
 
 

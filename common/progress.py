@@ -23,6 +23,7 @@ except ImportError:  # not on Windows
 
 SCHEMA = "labs-progress/1"
 _HISTORY = 50  # runs kept per lab
+_DAMAGED = (ValueError, LookupError, TypeError, AttributeError, OSError, RecursionError)
 
 
 def folder() -> Path:
@@ -51,7 +52,7 @@ class Progress:
             return empty | data
         except FileNotFoundError:
             return empty
-        except (ValueError, LookupError, TypeError, AttributeError, OSError):
+        except _DAMAGED:
             return self._set_aside(empty)
 
     def _set_aside(self, empty: dict) -> dict:

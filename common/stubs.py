@@ -102,12 +102,18 @@ def _body_lines(node: ast.stmt, lines: list[str]) -> range:
     """Lines after header and docstring; for a constant, all of its lines."""
     if not isinstance(node, _FUNCTIONS):
         return range(node.lineno - 1, node.end_lineno)
+    stop = node.end_lineno
+    for i in range(stop, len(lines)):  # comments behind the last statement
+        text = lines[i].lstrip()
+        if text and (text[0] != "#" or len(lines[i]) - len(text) <= node.col_offset):
+            break
+        stop = i + 1 if text else stop
     if _has_docstring(node):
-        return range(node.body[0].end_lineno, node.end_lineno)
+        return range(node.body[0].end_lineno, stop)
     first = node.body[0].lineno - 1
     while lines[first - 1].lstrip().startswith("#"):
         first -= 1  # comments between the header and the first statement
-    return range(first, node.end_lineno)
+    return range(first, stop)
 
 
 def _task_of(node: ast.stmt, body: range, lines: list[str]) -> int | None:
@@ -177,7 +183,7 @@ def _whole(node: ast.stmt, lines: list[str]) -> tuple[int, int]:
         start -= 1
     while start and not lines[start - 1].strip():
         start -= 1
-    return start, node.end_lineno
+    return start, max(node.end_lineno, _body_lines(node, lines).stop)
 
 
 def _parameters(item: Owned) -> list[str]:
@@ -300,10 +306,10 @@ def _graft_methods(
 
 def _bind(member: ast.stmt, owner: type, space: dict, filename: str) -> object:
     """Compile one method so that a bare super() in it finds `owner`."""
-    maker = ast.parse("def _make(__class__):\n    return 0").body[0]
-    maker.body[0].value = ast.Name(member.name, ast.Load())
+    name = member.name  # an argument too: @name.setter needs the property there is
+    maker = ast.parse(f"def _make(__class__, {name}):\n    return {name}").body[0]
     maker.body.insert(0, member)
     tree = ast.fix_missing_locations(ast.Module([maker], []))
     local: dict = {}
     exec(compile(tree, filename, "exec"), space, local)
-    return local["_make"](owner)
+    return local["_make"](owner, vars(owner).get(name))

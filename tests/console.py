@@ -29,7 +29,7 @@ _OURS = ("LABS_", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CI", "PYTEST_"
 
 
 class Checkout:
-    """A folder with one phase, its labs, and the state of the person who works there."""
+    """A folder with one phase, its labs, and the state of who works there."""
 
     def __init__(self, root: Path, monkeypatch, names: tuple[str, ...]) -> None:
         self.root, self.state = root, root / ".labs"
@@ -41,6 +41,8 @@ class Checkout:
                 scaffold.create(f"1.{i}", name) for i, name in enumerate(names, 1)
             ]
             labs.all_labs()  # the cache then holds this checkout whole
+        if not names:
+            return
         self.folder = self.folders[0]
         self.lab, self.test = self.folder / "lab.py", self.folder / "test_lab.py"
         self.solution = self.folder / "solution.py"
@@ -87,6 +89,13 @@ class Checkout:
         """The processes that carry this checkout's mark."""
         return [p for p in _pids() if self.mark.encode() in _environ(p)]
 
+    def running(self, least: int) -> None:
+        """Wait until so many processes are there."""
+        end = time.monotonic() + DEADLINE_S
+        while len(self.processes()) < least:
+            assert time.monotonic() < end, f"never {least} processes"
+            time.sleep(0.02)
+
     def left_behind(self, within_s: float = 1.0) -> list[int]:
         """The processes that are still there after a while."""
         end = time.monotonic() + within_s
@@ -123,6 +132,7 @@ class Terminal:
     def __init__(
         self, place: Checkout, *words: str, columns: int = 80, **more: str
     ) -> None:
+        """Start the command with its input and output on a terminal so wide."""
         command, env = place.command(*words), place.env(**more)
         self.pid, self._fd = pty.fork()
         if self.pid == 0:

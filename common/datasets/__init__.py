@@ -6,8 +6,9 @@
     X, y = datasets.toy.moons(200, rng=rng)
 
 This file only gathers the public names; `registry.py` says what each set is, `fetch.py`
-finds or downloads it, `text.py`, `bundled.py` and `toy.py` hand it over. Importing it
-is cheap: NumPy and the libraries behind single sets load when a function needs them.
+finds or downloads it, `text.py`, `bundled.py`, `vectors.py` and `toy.py` hand it over.
+Importing it is cheap: NumPy and the libraries behind single sets load when a function
+needs them.
 """
 
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from common.datasets.text import (
     wikitext2,
     wikitext2_passages,
 )
+from common.datasets.vectors import word_vectors
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -49,6 +51,7 @@ __all__ = [
     "wikipedia_10k",
     "wikitext2",
     "wikitext2_passages",
+    "word_vectors",
 ]
 
 

@@ -75,7 +75,7 @@ class Boundary:
                 self._after_call()
                 # only at this moment: a generator or an exception changes nothing
                 if before is not None and (name := _changed(before, function, skip)):
-                    check.changed_input(call.text(), name)
+                    check.changed_input(call.given(before).text(), name)
 
         return crossing
 
@@ -85,6 +85,13 @@ class Call:
 
     def __init__(self, label: str, args: tuple, kwargs: dict) -> None:
         self.label, self.args, self.kwargs = label, args, kwargs
+
+    def given(self, before: list[tuple[Any, Any, Any]]) -> Call:
+        """The call with its arguments as they were before it."""
+        were = {key: copy for key, _, copy in before}
+        args = tuple(were.get(i, arg) for i, arg in enumerate(self.args))
+        kwargs = {name: were.get(name, arg) for name, arg in self.kwargs.items()}
+        return Call(self.label, args, kwargs)
 
     def text(self) -> str:
         """The call as a learner would type it, arguments cut to fit."""
@@ -96,7 +103,9 @@ class Call:
 def _argument(value: Any) -> str:
     if isinstance(value, (FunctionType, type)):
         return value.__name__
-    return values.show(values.plain(value), 48)
+    if not isinstance(value, (values.Tensor, values.Sparse)):  # a copy of one
+        value = values.plain(value)
+    return values.show(value, 48)
 
 
 _MUTABLE = (list, tuple, dict, set, bytearray)  # a tuple may hold arrays

@@ -44,8 +44,8 @@ _ASCII = str.maketrans(
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Let the command decide; rich would exit with 1, which means "not yet"."""
-        raise BrokenPipeError
+        """Hand the error in hand on; rich would exit with 1, which means "not yet"."""
+        raise
 
 
 class Screen:

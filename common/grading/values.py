@@ -393,8 +393,9 @@ def describe(value: Any) -> str:
     """Type, and dtype and shape where it has them: "float64 array of shape (2, 3)"."""
     if isinstance(value, (np.ndarray, Tensor, Sparse)):
         data = value if isinstance(value, np.ndarray) else value.data
+        dtype = value.dtype if isinstance(value, Tensor) else str(data.dtype)
         name = {np.ndarray: "array", Tensor: "tensor"}.get(type(value), "sparse matrix")
-        return f"{data.dtype} {name} of shape {data.shape}"
+        return f"{dtype.removeprefix('torch.')} {name} of shape {data.shape}"
     if isinstance(value, (Fields, Odd)):
         return value.name
     if value is None:
@@ -425,7 +426,9 @@ def _short_repr(value: Any, width: int) -> str:
     if isinstance(value, (list, tuple)):
         inside = ", ".join(show(item, width) for item in value[: width // 2])
         more = f", … {len(value):,} items" if len(value) > width // 2 else ""
-        return f"[{inside}{more}]" if isinstance(value, list) else f"({inside}{more})"
+        if isinstance(value, list):
+            return f"[{inside}{more}]"
+        return f"({inside},)" if len(value) == 1 else f"({inside}{more})"
     if isinstance(value, dict) and len(value) > width // 2:
         return f"{{… {len(value):,} keys}}"
     if isinstance(value, int) and value.bit_length() > 8 * width:

@@ -99,18 +99,17 @@ def _first_wrong(record: dict) -> tuple[str, dict] | None:
 # --- Events: saves and keys ---------------------------------------------------------
 
 
-def events(session: Session) -> Iterator[str]:
+def events(session: Session, pressed: Callable[[], str | None]) -> Iterator[str]:
     """Yields "save" when lab.py is not what was graded last, or the key pressed.
 
     The session may move to another lab meanwhile; a save while it grades is not lost.
     """
-    with _keys() as pressed:
-        while True:
-            lab = session.lab
-            for event in _one_file(session, pressed):
-                yield event
-                if session.lab != lab:
-                    break
+    while True:
+        lab = session.lab
+        for event in _one_file(session, pressed):
+            yield event
+            if session.lab != lab:
+                break
 
 
 def _one_file(session: Session, pressed: Callable[[], str | None]) -> Iterator[str]:
@@ -157,7 +156,7 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 
 @contextlib.contextmanager
-def _keys() -> Iterator[Callable[[], str | None]]:
+def keys() -> Iterator[Callable[[], str | None]]:
     """A function that returns a pressed key at once, or None."""
     if os.name != "posix" or sys.stdin is None or sys.stdin.closed:
         yield lambda: None  # Ctrl-C still ends the session

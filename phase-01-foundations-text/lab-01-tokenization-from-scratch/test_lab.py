@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 from common import datasets
 from common.grading import check, needs_data, task
 
-# U+001C to U+001F are whitespace for `re` and not for `regex`; either is right here.
+# Left out, because correct solutions may differ there: U+001C to U+001F, whitespace for
+# `re` and not for `regex`, and code points that this Python's Unicode does not know yet.
 TEXT = st.text(
-    st.characters(exclude_categories=["Cs"], exclude_characters="\x1c\x1d\x1e\x1f")
+    st.characters(
+        exclude_categories=["Cs", "Cn"], exclude_characters="\x1c\x1d\x1e\x1f"
+    )
 )
 SPACED = st.text(alphabet=" \t\n\r\u00a0\u3000ab\u00e9.", max_size=30)
 

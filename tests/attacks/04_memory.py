@@ -7,7 +7,7 @@ import numpy as np
 
 
 def run_lengths(items):
-    blocks = [bytearray(64 << 20) for _ in range(48)]
+    blocks = [np.empty(64 << 20, np.uint8) for _ in range(48)]
     return [f"{len(blocks)}x{item}" for item in items]
 
 

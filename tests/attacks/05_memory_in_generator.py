@@ -8,7 +8,7 @@ import numpy as np
 
 def blocks():
     for _ in range(48):
-        yield bytearray(64 << 20)
+        yield np.empty(64 << 20, np.uint8)
 
 
 def run_lengths(items):

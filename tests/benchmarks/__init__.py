@@ -1,0 +1,1 @@
+"""Speed as ratios beside named peers in one process; printed, never asserted."""
