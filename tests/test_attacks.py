@@ -224,7 +224,8 @@ def test_attack(server: Server, name: str) -> None:
     assert server.untouched()
     if expected.in_time:
         assert wall_s < LIMIT_S + 1
-    assert server.grade(server.lab.source())["points"] == 10
+    honest = server.grade(server.lab.source(), controls=False)
+    assert honest["points"] == 10
 
 
 @pytest.mark.parametrize("name", ON_FILES)
