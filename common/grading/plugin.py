@@ -181,6 +181,22 @@ def _forget_local_constants() -> None:
         providers._get_local_constants = lambda: none_found
 
 
+def warm_up_hypothesis() -> None:
+    """Run one small property, which loads tables of characters and the engine."""
+    import hypothesis
+
+    anything = hypothesis.strategies.text() | hypothesis.strategies.floats()
+
+    @hypothesis.settings(max_examples=5)
+    @hypothesis.given(hypothesis.strategies.lists(anything))
+    def nothing(_values: list) -> None:
+        pass
+
+    core = sys.modules["hypothesis.core"]
+    core.global_force_seed = 0
+    nothing()
+
+
 def seed_hypothesis(seed: int) -> None:
     """Let the run's seed decide every example."""
     if "hypothesis" in sys.modules:

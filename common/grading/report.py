@@ -42,12 +42,6 @@ _ASCII = str.maketrans(
 )
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Hand the error in hand on; rich would exit with 1, which means "not yet"."""
-        raise
-
-
 class Screen:
     """One place that prints: to the terminal, in its width and its characters."""
 
@@ -56,7 +50,7 @@ class Screen:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
         self._ascii = not _can_show(stream)
-        self.console = _Console(file=stream, highlight=False, soft_wrap=True)
+        self.console = Console(file=stream, highlight=False, soft_wrap=True)
         self.is_terminal = self.console.is_terminal
         columns = self.console.width if self.is_terminal else WIDTH
         self.width = max(40, min(WIDTH, columns))

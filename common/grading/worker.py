@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -325,6 +326,15 @@ def import_what_solution_needs(lab: labs.Lab) -> None:
                 importlib.import_module(name)
 
 
+def _warm_up(session: plugin.Plugin) -> None:
+    """Do once what every child would do again, and share its memory with all."""
+    importlib.import_module("numpy.random")
+    if any(hasattr(test.item.obj, "hypothesis") for test in session.tests):
+        plugin.warm_up_hypothesis()
+    gc.collect()
+    gc.freeze()  # a child's garbage collector then leaves these pages alone
+
+
 def describe(session: plugin.Plugin) -> dict:
     """What a grader holds: its tests, or why it cannot be used."""
     if session.faults:
@@ -350,6 +360,7 @@ def main(folder: str, at_once: int) -> None:
     def serve(session: plugin.Plugin) -> None:
         say(out, describe(session))
         if not session.faults and session.tests:
+            _warm_up(session)
             server = Server(session, out, at_once)
             signal.signal(signal.SIGTERM, server.stop)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
