@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from common import labs
+from common.grading import verify
 
 _ROW = re.compile(
     r"^\| (?P<id>\d+\.\d+) \| \[?`(?P<slug>lab-[\w-]+)`(?:\]\([^)]*\))? "
@@ -40,7 +41,8 @@ def course_map() -> str:
     for phase in labs.phases():
         table = (phase / "README.md").read_text(encoding="utf-8")
         names = [_map_entry(phase, row) for row in _ROW.finditer(table)]
-        lines.append(f"| [{labs.phase_title(phase)}]({phase.name}/) | {' · '.join(names)} |")
+        link = f"[{labs.phase_title(phase)}]({phase.name}/)"
+        lines.append(f"| {link} | {' · '.join(names)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -57,8 +59,18 @@ def pages() -> dict[Path, str]:
     text = readme.read_text(encoding="utf-8")
     found = {readme: _BLOCK.sub(lambda _: course_map(), text)}
     for phase in labs.phases():
-        found[phase / "README.md"] = phase_table(phase)
+        found[phase / "README.md"] = _figures(phase_table(phase))
     return found
+
+
+def _figures(text: str) -> str:
+    """A guide's figures: ``<!--=1.6/name:.2f-->`` is a metric of lab 1.6."""
+    known = {
+        f"{lab.id}/{name}": value
+        for lab in labs.all_labs()
+        for name, value in verify.metrics(lab).items()
+    }
+    return verify.fill_figures(text, known)
 
 
 def refresh() -> list[Path]:
@@ -79,4 +91,5 @@ def picture(markup: str, title: str) -> str:
     console.print(markup)
     svg = console.export_svg(title=title, unique_id="report")
     svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.S)
+    svg = svg.replace("<svg ", '<svg xml:space="preserve" ', 1)  # keep the columns
     return svg.replace("Fira Code", "DejaVu Sans Mono")

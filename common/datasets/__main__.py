@@ -20,4 +20,8 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except (datasets.UnknownDataset, datasets.DatasetMissing) as problem:
+        print(problem, file=sys.stderr)
+        sys.exit(2)

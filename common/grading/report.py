@@ -500,3 +500,44 @@ def compare(lab: Lab, mine: str, reference: str, task: int | None = None) -> str
             lines += ["[dim]--- reference[/]"]
             lines += ["(the same)" if same else escape(its.rstrip()), ""]
     return "\n".join(lines)
+
+
+def cohort(
+    lab: Lab, graded: list[Any], unknown: list, named: Any, seconds: float
+) -> str:
+    """A table of learners and tasks, then what the mistakes have in common."""
+    title = f"[bold]{lab.id}  {escape(lab.title)}[/]"
+    lines = [_line(title, f"{len(graded)} learners, {seconds:.0f} s"), ""]
+    heads = "".join(f"{task.label:>4}" for task in lab.tasks)
+    lines.append(f"  {'':<18}{heads}   total")
+    for one in graded:
+        tasks = one.record["tasks"]
+        cells = "".join(f"{_cell(task):>4}" for task in tasks)
+        remark = _cohort_remark(one)
+        row = f"  {escape(one.learner[:18]):<18}{cells}{one.record['points']:>8}"
+        lines.append(f"{row}   {escape(remark)}".rstrip())
+    if graded:
+        mean = sum(one.record["points"] for one in graded) / len(graded)
+        blank = " " * (4 * len(lab.tasks))
+        lines += [f"  {'mean':<18}{blank}{mean:>8.1f}", ""]
+    if named:
+        counts = " · ".join(f"{n} {escape(name)}" for name, n in named.most_common())
+        lines.append(_field("Mistakes", counts, 0))
+    for task, learners in unknown:
+        who = ", ".join(learners)
+        text = f"{len(learners)} share wrong values in task {task} that no listed "
+        lines.append(_field("Unknown", f"{text}misconception gives: {who}", 0))
+    return "\n".join(lines)
+
+
+def _cell(task: dict) -> str:
+    return "–" if task["verdict"] == "not started" else str(task["earned"])
+
+
+def _cohort_remark(one: Any) -> str:
+    if one.record["void"]:
+        return "void"
+    if one.record["import_error"]:
+        return "cannot be imported"
+    broken = [t["reason"] for t in one.record["tasks"] if t["verdict"] == "broken"]
+    return ", ".join([*one.named(), *(reason for reason in broken[:1] if reason)])[:34]

@@ -339,7 +339,7 @@ def idle_tests(bench: Bench) -> Line:
 
 # --- README and experiment ---------------------------------------------------------
 
-_FIGURE = re.compile(r"<!--=([\w.]+)(?::([^>]*?))?-->(.*?)<!--/-->", re.S)
+_FIGURE = re.compile(r"<!--=([\w./]+)(?::([^>]*?))?-->(.*?)<!--/-->", re.S)
 
 
 def readme(bench: Bench) -> Line:
@@ -382,10 +382,8 @@ def rendered(figure: re.Match, known: dict[str, object]) -> str | None:
     return format(known[figure[1]], figure[2] or "")
 
 
-def refresh_readme(lab: labs.Lab) -> int:
-    """Write the metrics of the last experiment into the README; return how many."""
-    path, known = lab.file("README.md"), metrics(lab)
-    text = path.read_text(encoding="utf-8")
+def fill_figures(text: str, known: dict[str, object]) -> str:
+    """A page with every figure whose metric is known written anew."""
 
     def fill(figure: re.Match) -> str:
         value = rendered(figure, known)
@@ -393,7 +391,14 @@ def refresh_readme(lab: labs.Lab) -> int:
             return figure[0]
         return figure[0].replace(f"-->{figure[3]}<!--", f"-->{value}<!--")
 
-    path.write_text(_FIGURE.sub(fill, text), encoding="utf-8")
+    return _FIGURE.sub(fill, text)
+
+
+def refresh_readme(lab: labs.Lab) -> int:
+    """Write the metrics of the last experiment into the README; return how many."""
+    path = lab.file("README.md")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(fill_figures(text, metrics(lab)), encoding="utf-8")
     return len(_FIGURE.findall(text))
 
 
