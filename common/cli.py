@@ -75,7 +75,7 @@ def main() -> None:
         code = _say_on_stderr("Stopped.", 130)
     except SystemExit as end:
         if not isinstance(end.__context__, BrokenPipeError):
-            raise
+            raise  # typer and rich would exit with 1, which means "not yet"
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # our reader has gone
         code = 141  # as the shell says it for other programs
     except OSError as error:
@@ -216,10 +216,10 @@ def grade(
 
 def _grade(lab: labs.Lab, impl: str, tasks: list[int] | None, seed: int | None) -> dict:
     from common.grading import grade as grading
-    from common.grading import runner, watch
+    from common.grading import runner
 
     path = _path(lab, impl)
-    source = watch.source(path)
+    source = grading.source(path)
     with runner.open_worker(lab) as worker:
         return grading.Grading(lab, path, source, worker, tasks=tasks, seed=seed).run()
 
@@ -448,6 +448,45 @@ def reset(
     if kept:
         say(f"Your file is kept as {escape(shown_path(kept))}")
     say(f"{escape(shown_path(path))} is the stub again.   Next: labs grade {chosen.id}")
+
+
+# --- For instructors --------------------------------------------------------------
+
+
+@app.command()
+def cohort(
+    submissions: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The submissions.")
+    ],
+    lab: LabName = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the drawn inputs, for all.", min=0)
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where to write.")] = Path("cohort"),
+) -> None:
+    """Grade DIR/NAME.py or DIR/NAME/lab.py of all learners; write a gradebook."""
+    import secrets
+    import time
+
+    from rich.markup import escape
+
+    from common.grading import cohort as cohorts
+    from common.grading import report
+
+    say = screen()
+    chosen, _ = _find(lab, _progress())
+    files = cohorts.submissions(submissions) if submissions.is_dir() else {}
+    if not files:
+        raise Usage(f"{submissions} holds no NAME.py and no NAME/lab.py")
+    started = time.monotonic()
+    seed = secrets.randbelow(10_000) if seed is None else seed
+    graded = cohorts.run(chosen, files, seed, lambda name: _say_on_stderr(name, 0))
+    seconds = time.monotonic() - started
+    alike, named = cohorts.unknown(graded), cohorts.misconceptions(graded)
+    say(report.cohort(chosen, graded, alike, named, seconds))
+    written = "  ".join(cohorts.write(graded, out))
+    say(f"\nWritten to {escape(str(out))}: {written}   (seed {seed})")
+    raise typer.Exit(0 if all(one.record["complete"] for one in graded) else 1)
 
 
 # --- For contributors -------------------------------------------------------------

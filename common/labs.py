@@ -329,7 +329,7 @@ def solution(name: str) -> ModuleType:
 def implementation(lab: Lab, impl: str = "lab") -> ModuleType:
     """A lab's module: its lab.py (``lab``), its ``solution``, or a Python file."""
     path = implementation_path(lab, impl)
-    return load(path.read_text(encoding="utf-8"), path, f"{impl_name(impl)}_module")
+    return load(path.read_text(encoding="utf-8-sig"), path, f"{impl_name(impl)}_module")
 
 
 def implementation_path(lab: Lab, impl: str = "lab") -> Path:

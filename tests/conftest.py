@@ -1,4 +1,4 @@
-"""What pytest needs to know for the whole suite: nothing of ours leaks between tests."""
+"""What pytest needs for the whole suite: no test touches a person's progress."""
 
 import os
 

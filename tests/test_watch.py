@@ -9,7 +9,7 @@ import time
 import pytest
 
 from common import labs
-from common.grading import watch
+from common.grading import grade, watch
 from tests.console import Checkout, Terminal, plain
 
 if sys.platform == "win32":
@@ -174,7 +174,7 @@ def test_a_save_while_grading_is_not_lost(place, session, monkeypatch):
     monkeypatch.setenv("LABS_POLL", "1")
     session.grade()
     save(place, place.right)  # before anyone listens
-    events = watch.events(session, lambda: None)
+    events = watch.events(session, lambda: "a key, for want of a save")
     assert next(events) == "save"
     assert session.grade()["complete"]
     assert session.graded == watch._stamp(place.lab)
@@ -223,11 +223,11 @@ def test_closer_compares_like_with_like(now, before, said):
 )
 def test_source_is_the_text_of_the_file(tmp_path, data, text):
     (tmp_path / "lab.py").write_bytes(data)
-    assert watch.source(tmp_path / "lab.py") == text
+    assert grade.source(tmp_path / "lab.py") == text
 
 
 def test_source_that_is_not_utf8_fails_on_its_line(tmp_path):
     (tmp_path / "lab.py").write_bytes(b"a = 1\nb = 2\nc = '\xe9'\n")
     with pytest.raises(SyntaxError, match="0xe9 is not UTF-8") as error:
-        exec(compile(watch.source(tmp_path / "lab.py"), "lab.py", "exec"))
+        exec(compile(grade.source(tmp_path / "lab.py"), "lab.py", "exec"))
     assert error.traceback[-1].lineno + 1 == 3

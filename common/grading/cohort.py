@@ -49,7 +49,7 @@ def run(
     with runner.open_worker(lab) as worker:
         for learner, path in files.items():
             tell(learner)
-            source = path.read_bytes().decode("utf-8", "surrogateescape")
+            source = grade.source(path)
             one = grade.Grading(
                 lab, path.resolve(), source, worker, seed=seed, memory=memory
             )

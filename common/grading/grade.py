@@ -73,6 +73,7 @@ class Grading:
                 caller that grades more than once with the same seed and grader.
         """
         self.lab, self.path, self.source = lab, path, source
+        self._is_reference = path == lab.file("solution.py")
         self.seed = secrets.randbelow(10_000) if seed is None else seed
         self.violations: list[str] = []
         self.void: dict | None = None
@@ -128,7 +129,7 @@ class Grading:
             "shuffle": self._shuffle,
             "limit_s": self._limit(job["tests"]),
             # the reference may read itself
-            "guard": self.path != self.lab.file("solution.py"),
+            "guard": not self._is_reference,
         }
         self._then[self._worker.submit(base | job)] = then
 
@@ -177,7 +178,7 @@ class Grading:
         self._solution = diagnosis.signature(result["events"])
         failed = [e for e in result["events"] if e.get("outcome", "passed") != "passed"]
         if result["outcome"] != "done" or failed or not self._reached_all(result):
-            if self.path == self.lab.file("solution.py"):
+            if self._is_reference:
                 return  # `--impl solution` reports it as any submission's failure
             which = failed[0]["test"] if failed else result["outcome"]
             raise runner.HarnessFault(
@@ -257,7 +258,7 @@ class Grading:
         ready = self._solution is not None and state.final
         if not ready or state.verdict != WRONG or state.versions:
             return
-        if self.path == self.lab.file("solution.py"):
+        if self._is_reference:
             return
         names = [test["name"] for test in state.tests]
         for wrong in self.lab.misconceptions:
@@ -298,6 +299,8 @@ class Grading:
                 "first_failure": True,
             }
             self._submit(job, lambda r, k=kind: self._on_control(k, r))
+        if self._is_reference:
+            return
         job = {"replace": self._reference, "tests": self._all_tests(), "shuffle": None}
         self._submit(job, self._on_reference_after_import)
 
@@ -362,6 +365,20 @@ _IDLE = {
     "echo": "returns its argument",
     "raises": "always raises",
 }
+
+
+def source(path: Path) -> str:
+    """The text of a submission; where it is not UTF-8, a text that says so at import.
+
+    A byte order mark, which some editors write, is left out.
+    """
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        above = "\n" * data.count(b"\n", 0, error.start)
+        said = f"byte {data[error.start]:#04x} is not UTF-8; save the file as UTF-8"
+        return f"{above}raise SyntaxError({said!r})\n"
 
 
 # --- Verdicts ---------------------------------------------------------------------

@@ -531,6 +531,8 @@ def cohort(
 
 
 def _cell(task: dict) -> str:
+    if not task["points"]:
+        return "+" if task["verdict"] == "earned" else "–"
     return "–" if task["verdict"] == "not started" else str(task["earned"])
 
 

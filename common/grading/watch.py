@@ -38,7 +38,13 @@ class Session:
         path = self.lab.file("lab.py")
         self.graded = _stamp(path)
         run = grade.Grading(
-            self.lab, path, source(path), self._worker, tasks=tasks, seed=self.seed
+            self.lab,
+            path,
+            grade.source(path),
+            self._worker,
+            tasks=tasks,
+            seed=self.seed,
+            memory=self._memory,
         )
         self.seed = run.seed
         record = run.run()
@@ -53,20 +59,6 @@ class Session:
     def close(self) -> None:
         """End the worker."""
         self._worker.close()
-
-
-def source(path: Path) -> str:
-    """The text of a submission; where it is not UTF-8, a text that says so at import.
-
-    A byte order mark, which some editors write, is left out.
-    """
-    data = path.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        above = "\n" * data.count(b"\n", 0, error.start)
-        said = f"byte {data[error.start]:#04x} is not UTF-8; save the file as UTF-8"
-        return f"{above}raise SyntaxError({said!r})\n"
 
 
 def closer(record: dict, before: dict | None) -> str | None:
