@@ -15,10 +15,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from support import requires
 
 from common import datasets
 from common.datasets import fetch, registry, text, toy
+from tests.support import requires
 
 BODY = b"To be, or not to be.\n" * 20_000  # 420 kB: more than a socket buffers
 QUICK = {"timeout": 0.25, "pause": 0.01}
