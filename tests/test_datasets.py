@@ -619,8 +619,8 @@ def test_importing_datasets_loads_nothing_heavy():
 
 
 def test_an_unknown_attribute_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="word_vectors"):
-        _ = datasets.word_vectors
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = datasets.no_such_name
 
 
 # --- The helper for tests on real data ---
