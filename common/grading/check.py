@@ -88,7 +88,8 @@ def that(
     """
     came = values.plain(got)
     record = _record(name, input, values.EXACT, came)
-    found = Difference("value", expected, values.show(came))
+    shown = "something else" if got is None else values.show(came)
+    found = Difference("value", expected, shown)
     _finish(record, None if _is_true(holds) else found)
 
 

@@ -315,4 +315,5 @@ _MOVING = {
     "_",
     "_abc_impl",
     "_recursionlock",
+    "getfile",  # of inspect: torch puts its own there when it is imported
 }

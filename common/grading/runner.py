@@ -14,6 +14,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -67,21 +68,34 @@ def open_worker(lab: Lab, threads: int = 1) -> Worker | SpawnWorker:
 
 
 class Worker:
-    """A grading server in a process of its own."""
+    """A grading server in a process of its own.
+
+    A thread takes its results in as they come: were both ends to write into full
+    pipes, each would wait for the other forever. Its stderr is a file for that reason.
+    """
 
     def __init__(self, lab: Lab, threads: int = 1) -> None:
         module = [sys.executable, "-m", "common.grading.worker"]
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (close() does it)
         self._process = subprocess.Popen(
             [*module, str(lab.folder), str(parallel())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             env=environment(threads),
             start_new_session=True,
         )
         self._numbers = itertools.count()
         self._pending = 0
         self._tests: list[dict] | None = None
+        self._lines: queue.Queue[bytes] = queue.Queue()
+        self._reader = threading.Thread(target=self._listen, daemon=True)
+        self._reader.start()
+
+    def _listen(self) -> None:
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put(b"")  # the end
 
     @property
     def tests(self) -> list[dict]:
@@ -110,13 +124,16 @@ class Worker:
             yield result
 
     def _read(self) -> dict:
-        line = self._process.stdout.readline()
+        line = self._lines.get()
         if not line:
+            self._lines.put(line)  # still the end for whoever asks next
             raise self._died()
         return json.loads(line)
 
     def _died(self) -> HarnessFault:
-        said = self._process.stderr.read().decode("utf-8", "replace").strip()
+        self._process.wait()
+        self._errors.seek(0)
+        said = self._errors.read().decode("utf-8", "replace").strip()
         return HarnessFault(
             f"the grading process ended: {said[-2000:] or 'no message'}"
         )
@@ -133,8 +150,9 @@ class Worker:
                 self._process.wait(2)
             self._process.kill()
         self._process.wait()
+        self._reader.join()
         self._process.stdout.close()
-        self._process.stderr.close()
+        self._errors.close()
 
     def __enter__(self) -> Worker:
         return self
