@@ -363,8 +363,13 @@ def run(
         raise
     except Exception as error:
         place = _place(error, path)
-        if impl == "solution" or place is None:
+        if impl == "solution":
             raise
+        if place is None:  # it broke on what lab.py returned
+            raise Usage(
+                f"The experiment stops on what {path.name} returns "
+                f"({type(error).__name__}: {error}). First: labs grade {chosen.id}"
+            ) from None
         raise Usage(f"{place}   {type(error).__name__}: {_said(error)}") from None
     say(f"\nWritten to {escape(shown_path(out))}   Read report.md there first.")
 

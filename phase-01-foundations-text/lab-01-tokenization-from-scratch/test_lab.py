@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from common import datasets
 from common.grading import check, needs_data, task
 
-# Left out, because correct solutions may differ there: U+001C to U+001F, which are
-# whitespace for `re` and not for `regex`, and code points that this Python does not know.
+# Left out, because correct solutions may differ there: U+001C to U+001F, whitespace for
+# `re` and not for `regex`, and code points that this Python's tables do not know.
 TEXT = st.text(
     st.characters(
         exclude_categories=["Cs", "Cn"], exclude_characters="\x1c\x1d\x1e\x1f"
