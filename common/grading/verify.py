@@ -437,6 +437,7 @@ def run_experiment(
         "experiment", lab.file("experiment.py")
     )
     module = importlib.util.module_from_spec(spec)
+    sys.modules["experiment"] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     module.main(labs.implementation(lab, impl), out, quick=quick, full=full)
 
