@@ -44,7 +44,9 @@ def build(run: Grading, started: float) -> dict:
         "points": points,
         "max_points": most,
         "complete": run.void is None
-        and all(task["verdict"] == "earned" for task in tasks if task["points"]),
+        and all(
+            task["verdict"] == "earned" for task in tasks if task["points"] or not most
+        ),
         "void": run.void,
         "import_error": _import_error(run),
         "controls": run.controls,

@@ -117,7 +117,7 @@ def render(
         lines += _void(record)
     elif record["import_error"]:
         lines += _import_error(record)
-    elif record["complete"]:
+    elif record["complete"] and len(record["tasks"]) == len(lab.tasks):
         lines += _complete(record, lab, following)
     elif shown := next(_worth_showing(record), None):
         lines += _details(shown, record, lab, traceback)
@@ -352,6 +352,10 @@ def _complete(record: dict, lab: Lab, following: Lab | None) -> list[str]:
     ]
     if following:
         lines.append(_field("Next lab", f"{following.id}  {following.title}", 0))
+    for task in record["tasks"]:
+        if task["verdict"] in ("wrong", "broken"):  # a bonus
+            text = f"labs grade {lab.id}.{task['id']} says what the bonus lacks"
+            lines.append(_field("Bonus", text, 0))
     return [*lines, ""]
 
 
@@ -371,6 +375,8 @@ def _notes(record: dict) -> list[str]:
 
 def _last_line(record: dict, lab: Lab, following: Lab | None) -> str:
     score = f"[bold]{record['points']}/{record['max_points']} points.[/]"
+    if record["complete"] and len(record["tasks"]) < len(lab.tasks):
+        return f"{score}   Next: labs grade {lab.id}"  # the rest of this lab
     if record["complete"]:
         after = f"labs grade {following.id}" if following else f"labs run {lab.id}"
         return f"{score}   Next: {after}"

@@ -86,8 +86,8 @@ def standardize_columns(X: Tensor) -> Tensor:
     """Puzzle 6: shift and scale each column of X (N, D) to mean 0 and deviation 1.
 
     The deviation is that of these N numbers, the root of mean((x - mean)²), as in
-    scikit-learn's StandardScaler. A column of equal values becomes zeros. Keeps the
-    floating dtype.
+    scikit-learn's StandardScaler. A column of equal values becomes
+    zeros, also where rounding makes its mean inexact. Keeps the floating dtype.
     """
     # task 2
     centred = X - X.mean(dim=0)
@@ -130,7 +130,7 @@ def row_softmax(x: Tensor) -> Tensor:
 
 
 def relative_positions(t: int) -> Tensor:
-    """Puzzle 10: how far j lies behind i: entry (i, j) is j - i, int64 (t, t)."""
+    """Puzzle 10: how far j comes after i: entry (i, j) is j - i, int64 (t, t)."""
     # task 2
     steps = torch.arange(t)
     return steps - steps[:, None]
@@ -351,7 +351,8 @@ def evaluate(model: nn.Module, X: Tensor, y: Tensor, loss_fn: LossFn) -> float:
     """The loss of a model in evaluation mode, as a float; nothing about it changes.
 
     No graph is built while the model runs, every .grad stays what it was, and the model
-    is afterwards in the mode, training or evaluation, in which it came.
+    is afterwards in the mode, training or evaluation, in which it came (all parts of it
+    share one mode).
     """
     # task 6
     was_training = model.training
@@ -411,8 +412,8 @@ def time_step(
 def to_device(data: Any, device: str) -> Any:
     """The same data with every tensor in it on `device`.
 
-    Tensors may lie in lists, tuples and dicts, nested in any way; these keep their kind
-    and order. Anything else stays as it is. The data given are not changed: unlike
+    Tensors may lie in plain lists, tuples and dicts, nested in any way; these keep their
+    kind and order. Anything else stays as it is. The data given are not changed: unlike
     Module.to, Tensor.to returns a new tensor.
     """
     # task 7

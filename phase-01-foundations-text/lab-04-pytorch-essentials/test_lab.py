@@ -168,6 +168,10 @@ def test_standardize_columns(lab, rng):
     X = f64(rng, 9, 4) * torch.tensor([1.0, 10.0, 0.1, 3.0]) + 2
     deviation = X.std(dim=0, correction=0)
     check.close(lab.standardize_columns(X), (X - X.mean(dim=0)) / deviation)
+    # the mean of seven 0.1 is not exactly 0.1
+    tenths = torch.full((7, 2), 0.1)
+    got = lab.standardize_columns(tenths)
+    check.close(got, torch.zeros(7, 2), atol=1e-6, name="equal values")
 
 
 @task(2)

@@ -198,7 +198,7 @@ def token_nll(logits: ArrayLike, targets: ArrayLike) -> np.ndarray:
 
 
 def perplexity(nll: ArrayLike) -> float:
-    """Among how many equally likely tokens the model hesitates: exp of the mean loss.
+    """The number of equally likely tokens that would be as hard: exp of the mean loss.
 
     perplexity([log(2), log(8)]) is 4.0.
 
@@ -339,7 +339,7 @@ def bootstrap_ci(
         x: values (n,).
         statistic: takes float64 values (n,) and returns a number; called once for
             each resample.
-        level: share of the results inside, between 0 and 1.
+        level: share of the results inside; above 0 and below 1.
         n_resamples: how often to draw, at least 1.
         rng: where the draws come from.
 
@@ -380,9 +380,9 @@ def paired_permutation_test(
     Were a and b the same in truth, each pair could as well have been the other way
     round. So flip the sign of each difference a_i - b_i by a fair coin, and count a hit
     where the mean is at least as far from 0, on either side, as the observed one. Means
-    that differ by rounding alone count as equal. The p-value is
-    (1 + hits) / (1 + n_resamples): what was observed is an arrangement too
-    (Phipson and Smyth 2010).
+    closer than 1e-12 times the mean of the |a_i - b_i| count as equal: 0.1 + 0.2 is not
+    0.3. The p-value is (1 + hits) / (1 + n_resamples): what was observed is an
+    arrangement too (Phipson and Smyth 2010).
 
     Args:
         a: scores of the first model (n,).
