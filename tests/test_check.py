@@ -163,7 +163,19 @@ def test_match_is_a_whole_word(text, records):
         check.raises(ValueError, lambda: fail(text=text), match="n")
     assert records[0]["kind"] == "raises"
     assert records[0]["expected"] == "ValueError that names n"
-    assert records[0]["got"].strip("'\"") == f"ValueError: {text}"
+    got = records[0]["got"].strip("'\"")
+    assert got == f"ValueError: {text}   (the word n is not in it)"
+
+
+@pytest.mark.parametrize("text", ["Seed must be 0", "seed", "bad SEED"])
+def test_a_long_name_may_be_written_in_either_case(text):
+    check.raises(ValueError, lambda: fail(text=text), match="seed")
+
+
+def test_a_plural_may_stand_as_its_singular(records):
+    check.raises(ValueError, lambda: fail(text="id 9 is unknown"), match="ids")
+    with pytest.raises(CheckFailed):
+        check.raises(ValueError, lambda: fail(text="idle"), match="ids")
 
 
 @pytest.mark.parametrize("text", ["n", "'n'", "`n`", "n=3", "(n)", "got 3 for n."])

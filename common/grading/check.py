@@ -123,7 +123,10 @@ def raises(
         raise
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
-        fits = isinstance(error, wanted) and re.search(rf"\b{match}\b", str(error))
+        right, named = isinstance(error, wanted), _names(str(error), match)
+        fits = right and named
+        if right and not named:
+            said += f"   (the word {match} is not in it)"
         # the wording is the learner's own; only right or wrong, and the type, count
         value = "as asked" if fits else type(error).__name__
     else:
@@ -131,6 +134,17 @@ def raises(
     record = _record(name, input, values.EXACT, value)
     found = None if fits else Difference("raises", expected, values.show(said, 160))
     _finish(record, found)
+
+
+def _names(message: str, word: str) -> bool:
+    """Whether a message holds `word`: as a word of its own, long ones in either case.
+
+    A plural may stand as its singular: "id 9 is unknown" names `ids`.
+    """
+    if len(word) <= 2:  # k and K are two arguments; no word asked for is always there
+        return not word or re.search(rf"\b{word}\b", message) is not None
+    plural = f"{word}?" if word.endswith("s") else word
+    return re.search(rf"\b{plural}\b", message, re.IGNORECASE) is not None
 
 
 def _compare(

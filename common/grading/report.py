@@ -260,9 +260,8 @@ def _raised(test: dict) -> list[str]:
 
 
 def _broken(task: dict, record: dict, lab: Lab) -> list[str]:
-    running = [
-        t for t in task["tests"] if t["outcome"] not in ("passed", "not reached")
-    ]
+    usual = ("passed", "wrong", "error", "not started", "not reached")
+    running = [t for t in task["tests"] if t["outcome"] not in usual]
     ended = next((t for t in task["tests"] if t["outcome"] == "not reached"), None)
     test = running[0] if running else ended
     lines = [_field("test", test["title"])] if test else []

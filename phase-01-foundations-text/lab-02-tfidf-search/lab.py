@@ -175,7 +175,7 @@ class SearchIndex:
         none for a query without a known term.
 
         Raises:
-            ValueError: `top` is below 1.
+            ValueError: `top` is below 1 (the message names `top`).
             RuntimeError: `fit` has not been called.
         """
         raise NotImplementedError("task 5")
@@ -184,8 +184,8 @@ class SearchIndex:
         """What each term adds to a document's score, the largest first.
 
         Returns:
-            (term, contribution) for the contributions that are not 0, ties in the
-            order of the terms; they sum to `scores(query)[doc_id]`.
+            (term, contribution) for the contributions that are not 0, equal ones by
+            term in alphabetical order; they sum to `scores(query)[doc_id]`.
 
         Raises:
             ValueError: `doc_id` is not in 0..N-1.
@@ -199,6 +199,8 @@ class SearchIndex:
 
 def l2_normalize_rows(M: csr_matrix) -> csr_matrix:
     """Divide each row by its Euclidean length; a row of zeros stays as it is.
+
+    Stay sparse: 13,257 passages by 30,000 terms would be 3 GB as a dense array.
 
     Args:
         M: (N, V), any number type; not changed.
@@ -380,8 +382,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             Tim Richmond was an American race car driver from Ashland , Ohio .
     --explain adds a line with each term and its contribution, largest first:
             richmond 0.4131 + tim 0.2181
-    --json prints one list instead, an object per hit with the keys rank, doc_id, score,
-    title, text, and with --explain also explain, a list of [term, contribution].
+    --json prints one list instead, an object per hit with the keys rank, doc_id, score
+    (not rounded), title, text, and with --explain also explain, a list of
+    [term, contribution].
 
     Args:
         argv: the arguments; None takes those of the process.

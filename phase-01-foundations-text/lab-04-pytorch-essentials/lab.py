@@ -319,9 +319,9 @@ def time_step(
 def to_device(data: Any, device: str) -> Any:
     """The same data with every tensor in it on `device`.
 
-    Tensors may lie in plain lists, tuples and dicts, nested in any way; these keep their
-    kind and order. Anything else stays as it is. The data given are not changed: unlike
-    Module.to, Tensor.to returns a new tensor.
+    Tensors may lie in plain lists, tuples and dicts, nested in any way; these keep
+    their kind and order. Anything else stays as it is. The data given are not changed:
+    unlike Module.to, Tensor.to returns a new tensor.
     """
     raise NotImplementedError("task 7")
 

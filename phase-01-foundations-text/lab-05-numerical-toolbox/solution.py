@@ -90,7 +90,8 @@ def train_val_split(
         one of them.
 
     Raises:
-        ValueError: `val_fraction` is not between 0 and 1 or leaves a part empty, or
+        ValueError: `val_fraction` is not between 0 and 1 or leaves the whole training
+            or validation part empty (a small class may be missing from one of them), or
             `stratify` does not have the shape (n,).
     """
     # task 2
@@ -445,7 +446,7 @@ def plot_decision_boundary(
 def plot_histogram(
     values: ArrayLike, *, bins: int = 50, ax: Axes | None = None
 ) -> Axes:
-    """Draw one bar per bin, as high as the number of values in it.
+    """Draw one bar per bin, a rectangle as high as the number of values in it.
 
     Args:
         values: numbers of any shape, all finite: a histogram that leaves out NaN hides
