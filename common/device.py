@@ -4,9 +4,10 @@ Everything about "cpu" works without importing torch, so labs that use only NumP
 time themselves here. Moving tensors is left to the labs.
 """
 
+import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 DEVICES = ("cuda", "mps", "cpu")  # in the order of preference
 
@@ -121,3 +122,19 @@ def _cores() -> int:
 def _check(device: str) -> None:
     if device not in DEVICES:
         raise ValueError(f"device: expected one of {DEVICES}, got {device!r}")
+
+
+@contextlib.contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Let torch use one CPU thread inside the block; afterwards as many as before.
+
+    Small matrices are fastest that way, and handing work to others is not timed.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -71,6 +71,11 @@ class Results:
         """Print plain text, wrapped at 80 columns."""
         print(textwrap.fill(text, _COLUMNS), flush=True)
 
+    def remark(self, sentence: str) -> None:
+        """Tell the same at the terminal and in the report."""
+        self.say(sentence)
+        self.text(sentence)
+
     def step(self, text: str) -> None:
         """Print that the next step begins: ``[2/6]    3.1 s  counting pieces``.
 

@@ -144,3 +144,13 @@ def test_the_cpu_needs_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout.split() == [b"False"]
+
+
+def test_one_torch_thread_puts_the_number_back():
+    import torch
+
+    torch.set_num_threads(2)
+    with pytest.raises(KeyError), device.one_torch_thread():
+        assert torch.get_num_threads() == 1
+        raise KeyError
+    assert torch.get_num_threads() == 2

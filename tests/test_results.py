@@ -163,3 +163,12 @@ def test_save_leaves_no_other_files(results):
         "metrics.json",
         "report.md",
     ]
+
+
+def test_a_remark_is_said_and_written(tmp_path, capsys):
+    results = Results(tmp_path, "Title", seed=0, steps=1)
+    results.remark("WikiText-2 is left out.")
+    results.step("one")
+    results.save()
+    assert "WikiText-2 is left out." in capsys.readouterr().out
+    assert "WikiText-2 is left out." in (tmp_path / "report.md").read_text()

@@ -104,7 +104,7 @@ def load(results: Results, quick: bool, full: bool) -> tuple[list[Corpus], Gpt2 
     ]
     corpora = [corpus for corpus in found if corpus.text is not None]
     if not corpora:
-        say_and_write(results, "The Python documentation takes their place.")
+        results.remark("The Python documentation takes their place.")
         corpora = [Corpus("python_docs", "Python docs", datasets.python_docs())]
     if quick:
         corpora = [c._replace(text=c.text[:QUICK_CHARS]) for c in corpora]
@@ -124,16 +124,8 @@ def have(results: Results, title: str, get):
     except datasets.DatasetCorrupt:
         raise  # a broken copy is for the reader to mend, not to pass over
     except datasets.DatasetMissing:
-        say_and_write(
-            results, f"{title}: not on this machine and no download; left out."
-        )
+        results.remark(f"{title}: not on this machine and no download; left out.")
         return None
-
-
-def say_and_write(results: Results, sentence: str) -> None:
-    """Tell the same at the terminal and in the report."""
-    results.say(sentence)
-    results.text(sentence)
 
 
 # --- Size, compression, speed -----------------------------------------------------

@@ -137,9 +137,9 @@ def load(results: Results, limit: int | None) -> list[Corpus]:
         except datasets.DatasetCorrupt:
             raise  # a broken copy is for the reader to mend, not to pass over
         except datasets.DatasetMissing:
-            say_and_write(results, f"{name}: not on this machine; left out.")
+            results.remark(f"{name}: not on this machine; left out.")
     if not corpora:
-        say_and_write(results, "The Python manual takes their place.")
+        results.remark("The Python manual takes their place.")
         pairs = datasets.python_docs_passages()[:limit]
         corpora = [Corpus("python_docs", "Python manual", *zip(*pairs, strict=True))]
     return corpora
@@ -152,14 +152,8 @@ def optional(results: Results) -> dict:
         try:
             found[name] = importlib.import_module(name)
         except ImportError:
-            say_and_write(results, f"{name}: not installed; left out.")
+            results.remark(f"{name}: not installed; left out.")
     return found
-
-
-def say_and_write(results: Results, sentence: str) -> None:
-    """Tell the same at the terminal and in the report."""
-    results.say(sentence)
-    results.text(sentence)
 
 
 # --- The engines ------------------------------------------------------------------
@@ -454,7 +448,7 @@ def questions(results: Results, corpus: Corpus, engines: dict[str, Engine]) -> N
     """First hits of a few questions, and why the best of two came first."""
     results.step("questions, judged by reading")
     if not set(JUDGED.values()) <= set(corpus.titles):
-        return say_and_write(results, "The judged questions need all of WikiText-2.")
+        return results.remark("The judged questions need all of WikiText-2.")
     rows, right = [], {"TF-IDF": 0, "BM25": 0}
     for question, article in JUDGED.items():
         cells = []

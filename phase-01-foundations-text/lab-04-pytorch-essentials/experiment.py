@@ -9,11 +9,10 @@ beside it. The data come from a seed; only the times differ from run to run.
 
 from __future__ import annotations
 
-import contextlib
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,24 +60,13 @@ def main(lab, out: Path, quick: bool = False, full: bool = False) -> None:
         results.say(NO_GPU)
     fits(lab, results)
     used = ["cpu"] if device == "cpu" else ["cpu", device]
-    with one_thread():
+    with devices.one_torch_thread():
         sizes = by_size(lab, results, used, quick, full)
         widths = by_width(lab, results, used, quick, full)
         profiles(lab, results, used, widths["cpu"])
     draw_times(results, sizes, widths)
     graph_memory(lab, results)
     results.save()
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one CPU thread, so that handing work to others is not timed."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 # --- A line, three ways -----------------------------------------------------------

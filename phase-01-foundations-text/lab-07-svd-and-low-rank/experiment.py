@@ -11,8 +11,6 @@ else is the lab's. Takes 15 to 30 seconds; with `full` (20 seeds) a minute or tw
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +19,7 @@ import numpy as np
 from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
-from common import datasets, plotting, seeding
+from common import datasets, device, plotting, seeding
 from common.device import timeit
 from common.results import Results
 
@@ -135,7 +133,7 @@ def fine_tune(lab, results: Results, seeds: int, quick: bool) -> None:
     """Move a digit classifier to digits turned by 90 degrees, at several ranks."""
     results.step(f"low-rank fine-tuning, {seeds} seed{'s' * (seeds > 1)}")
     start = time.perf_counter()
-    with one_torch_thread():
+    with device.one_torch_thread():
         runs = [one_seed(lab, SEED + i, quick) for i in range(seeds)]
     results.text("## Low-rank fine-tuning")
     seconds = time.perf_counter() - start
@@ -147,19 +145,6 @@ def fine_tune(lab, results: Results, seeds: int, quick: bool) -> None:
     draw_energy(right, runs)
     caption = f"Mean of {seeds} seeds; bars and band: one standard deviation"
     results.figure(fig, "fine_tuning.png", caption)
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Small matrices are fastest on one thread; the setting is put back after."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def one_seed(lab, seed: int, quick: bool) -> Run:
