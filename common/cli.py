@@ -184,9 +184,6 @@ def grade(
     ] = False,
 ) -> None:
     """Grade a lab, or one task of it."""
-    from common.grading import exports, report
-
-    say = screen()
     progress = _progress()
     asked = (
         [(each, None) for each in labs.all_labs()] if all_ else [_find(lab, progress)]
@@ -194,6 +191,9 @@ def grade(
     records = []
     for one, task in asked:
         record = _grade(one, impl, [task] if task else None, seed)
+        from common.grading import exports, report  # not before the run: see _grade
+
+        say = screen()
         records.append(record)
         if impl == "lab":
             progress.add(record)
@@ -215,12 +215,15 @@ def grade(
 
 
 def _grade(lab: labs.Lab, impl: str, tasks: list[int] | None, seed: int | None) -> dict:
-    from common.grading import grade as grading
     from common.grading import runner
 
     path = _path(lab, impl)
-    source = grading.source(path)
     with runner.open_worker(lab) as worker:
+        # imported while the server starts, on the other core
+        from common.grading import grade as grading
+        from common.grading import report  # noqa: F401
+
+        source = grading.source(path)
         return grading.Grading(lab, path, source, worker, tasks=tasks, seed=seed).run()
 
 

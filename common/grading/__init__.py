@@ -7,13 +7,18 @@ a test that needs a downloaded dataset. The fixtures `lab` (the module under tes
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
-
-import pytest
-
-from common.grading import check
+from types import ModuleType
 
 __all__ = ["check", "needs_data", "task"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Load `check` when it is asked for: the command needs this package without it."""
+    if name != "check":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module("common.grading.check")
 
 
 def task(number: int, *, mutates: bool = False) -> Callable:
@@ -23,9 +28,13 @@ def task(number: int, *, mutates: bool = False) -> Callable:
         number: the task's id in `lab.toml`.
         mutates: the lab is meant to change its arguments (an optimizer's step).
     """
+    import pytest
+
     return pytest.mark.task(number, mutates=mutates)
 
 
 def needs_data(*names: str) -> Callable:
     """Skip a test, with the reason, where a dataset is not on this machine."""
+    import pytest
+
     return pytest.mark.needs_data(*names)
