@@ -112,12 +112,9 @@ def test_a_report_that_cannot_be_written_is_wrong_usage(calls):
         ("test_lab.py", "def x(:\n", ("test_lab.py:1", "SyntaxError")),
         ("test_lab.py", "", ("holds no tests",)),
         ("solution.py", "def x(:\n", ("SyntaxError",)),
-        ("solution.py", None, ("1.1 does not pass its own grader",)),
     ],
 )
 def test_our_fault_exits_3_in_a_line_or_two(place, file, text, parts):
-    if text is None:
-        text = place.right.replace("if total else", "+ 1 if total else")
     (place.folder / file).write_text(text, encoding="utf-8")
     said = place.labs("grade", "1.1")
     assert said.returncode == 3, calm(said)
@@ -125,6 +122,19 @@ def test_our_fault_exits_3_in_a_line_or_two(place, file, text, parts):
     assert len(calm(said).splitlines()) <= 2
     for part in parts:
         assert part in said.stderr
+
+
+@pytest.mark.parametrize("spoilt", [True, False])
+def test_a_solution_that_fails_its_own_grader_is_our_fault(place, spoilt):
+    """Whether the submission shares the mistake of ours or is right."""
+    wrong = place.right.replace("if total else", "+ 1 if total else")
+    place.folder.joinpath("solution.py").write_text(wrong, encoding="utf-8")
+    place.lab.write_text(wrong if spoilt else place.right, encoding="utf-8")
+    said = place.labs("grade", "1.1")
+    assert said.returncode == 3, calm(said)
+    assert "our fault" in said.stderr
+    assert "1.1 does not pass its own grader" in said.stderr
+    assert len(calm(said).splitlines()) <= 2
 
 
 def test_our_fault_is_shown_whole_on_request(place):

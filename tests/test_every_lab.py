@@ -7,6 +7,7 @@ The stub is the generated one: a learner's own lab.py does not break this suite.
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 import pytest
 
@@ -15,68 +16,91 @@ from common.grading import grade, runner, verify
 from tests.support import requires
 
 LABS = labs.all_labs()
-IDS = [lab.id for lab in LABS]
+OTHERS = sorted((Path(__file__).parent / "other_solutions").glob("lab_*.py"))
 
 
-@functools.cache
-def checks(id: str) -> dict[str, verify.Line]:
-    lab = labs.find(id)[0]
-    return {line.name: line for line in verify.lines(lab, generated_stub=True)}
+class Proof:
+    """One lab with a grading process that all its tests here share."""
+
+    def __init__(self, lab: labs.Lab, worker: runner.Worker) -> None:
+        self.lab, self.worker, self.memory = lab, worker, {}
+
+    @functools.cached_property
+    def lines(self) -> dict[str, verify.Line]:
+        options = {"worker": self.worker, "memory": self.memory}
+        found = verify.lines(self.lab, generated_stub=True, **options)
+        return {line.name: line for line in found}
+
+    def grade(self, source, path=None, **options):
+        path = path or self.lab.file("lab.py")
+        options = {"seed": verify.SEEDS[0], "memory": self.memory} | options
+        return grade.Grading(self.lab, path, source, self.worker, **options).run()
+
+
+@pytest.fixture(scope="module", params=LABS, ids=lambda lab: lab.id)
+def proof(request):
+    with runner.open_worker(request.param) as worker:
+        yield Proof(request.param, worker)
 
 
 @pytest.mark.parametrize("name", verify.NAMES)
-@pytest.mark.parametrize("id", IDS)
-def test_check(id, name):
-    line = checks(id)[name]
+def test_check(proof, name):
+    line = proof.lines[name]
     assert line.ok, f"{line.text} {line.details}"
 
 
-@pytest.fixture(scope="module", params=IDS)
-def lab_and_worker(request):
-    lab = labs.find(request.param)[0]
-    with runner.open_worker(lab) as worker:
-        yield lab, worker
-
-
-def run(lab, worker, source, path=None, **options):
-    path = path or lab.file("lab.py")
-    return grade.Grading(lab, path, source, worker, seed=7, **options).run()
-
-
-def test_solution_earns_everything(lab_and_worker):
-    lab, worker = lab_and_worker
-    record = run(lab, worker, lab.source(), path=lab.file("solution.py"))
+def test_solution_earns_everything(proof):
+    lab = proof.lab
+    record = proof.grade(lab.source(), path=lab.file("solution.py"))
     assert record["complete"] and record["points"] == 10
     assert record["controls"] == dict.fromkeys(stubs.CONTROLS, True)
 
 
-def test_each_misconception_is_named(lab_and_worker):
+def test_each_misconception_is_named(proof):
     """A learner's file with a known mistake loses its task and is told which one."""
-    lab, worker = lab_and_worker
-    memory: dict = {}
-    for wrong in lab.misconceptions:
-        options = {"tasks": [wrong.task], "controls": False, "memory": memory}
-        record = run(lab, worker, lab.variant(wrong.id), **options)
+    assert proof.lines["misconceptions die"].ok  # fills the memory
+    for wrong in proof.lab.misconceptions:
+        options = {"tasks": [wrong.task], "controls": False}
+        record = proof.grade(proof.lab.variant(wrong.id), **options)
         assert record["tasks"][0]["verdict"] != "earned", wrong.id
         named = [found["id"] for found in record["tasks"][0]["diagnosis"]]
         assert named == [wrong.id]
 
 
-def test_one_mistake_costs_one_task(lab_and_worker):
+def test_one_mistake_costs_one_task(proof):
     """The others keep their points, whatever the mistake does to them."""
-    lab, worker = lab_and_worker
-    for wrong in (lab.misconceptions[0], lab.misconceptions[-1]):
-        record = run(lab, worker, lab.variant(wrong.id))
+    for wrong in (proof.lab.misconceptions[0], proof.lab.misconceptions[-1]):
+        record = proof.grade(proof.lab.variant(wrong.id))
         lost = [t["id"] for t in record["tasks"] if t["verdict"] != "earned"]
         assert lost == [wrong.task], wrong.id
         assert not record["void"] and not record["violations"]
 
 
-def test_no_test_waits_for_data_in_ci(lab_and_worker):
-    _, worker = lab_and_worker
-    for name in sorted({n for test in worker.tests for n in test["missing"]}):
+def test_other_ways_to_solve_it_earn_everything(proof):
+    """A grader that fails one of them grades a way of writing, not an answer."""
+    for path in OTHERS:
+        if not path.name.startswith(f"lab_{proof.lab.id.replace('.', '_')}_"):
+            continue
+        record = proof.grade(path.read_text(encoding="utf-8"), path, seed=None)
+        tasks = record["tasks"]
+        lost = [(t["id"], t["verdict"]) for t in tasks if t["verdict"] != "earned"]
+        assert lost == [], path.name
+        assert record["points"] == 10 and record["complete"]
+        assert record["violations"] == [] and all(record["controls"].values())
+
+
+def test_no_test_waits_for_data_in_ci(proof):
+    tests = proof.worker.tests
+    for name in sorted({n for test in tests for n in test["missing"]}):
         requires(name)
-    assert [t["name"] for t in worker.tests if t["missing"]] == []
+    assert [t["name"] for t in tests if t["missing"]] == []
+
+
+def test_every_other_solution_belongs_to_a_lab():
+    known = {f"lab_{lab.id.replace('.', '_')}_" for lab in LABS}
+    assert [
+        p.name for p in OTHERS if not any(p.name.startswith(k) for k in known)
+    ] == []
 
 
 def test_graders_name_known_datasets():

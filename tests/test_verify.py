@@ -157,6 +157,52 @@ LUCKY = 0
     edit(folder, path.name, "LUCKY = 0", f"LUCKY = {lucky}")
 
 
+def a_misconception_that_dies_by_luck(folder):
+    """The one test that catches it does so with the first seed only."""
+    add(
+        folder,
+        "test_lab.py",
+        f"""
+
+@task(3)
+def test_luck(lab, rng):
+    word = "z" if int(rng.integers(1000)) == {draw("test_luck")} else "a"
+    check.close(lab.type_token_ratio({{word: 4}}), 0.25)
+""",
+    )
+    add(
+        folder,
+        "lab.toml",
+        """
+[[misconception]]
+id = "afraid-of-z"
+task = 3
+find = "return len(counts) / total if total else 0.0"
+replace = "return len(counts) / total if total and 'z' not in counts else 0.0"
+says = "The letter z spoils it."
+because = "Every word counts."
+""",
+    )
+
+
+def a_test_that_needs_one_thread(folder):
+    add(
+        folder,
+        "test_lab.py",
+        """
+
+@task(1)
+def test_threads(lab):
+    check.equal(lab.count_words("a"), {"a": 1})
+    found = {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
+    check.that(found == {1}, "one thread")
+
+
+import threadpoolctl
+""",
+    )
+
+
 def draw(test: str) -> int:
     import numpy as np
 
@@ -203,6 +249,8 @@ FAULTS = {
     two_of_a_kind: "told apart",
     a_task_that_a_constant_earns: "controls earn nothing",
     a_test_that_needs_luck: "steady",
+    a_misconception_that_dies_by_luck: "steady",
+    a_test_that_needs_one_thread: "steady",
     a_task_that_needs_a_later_one: "each task alone",
     other_points_in_the_readme: "README agrees",
     an_old_figure_in_the_readme: "README agrees",

@@ -46,7 +46,8 @@ def run_job(job: dict, session: plugin.Plugin, send: Callable[[dict], None]) -> 
     scratch = Path(job["scratch"])
     guard = Guard(Path(job["path"]), NAME, Path(job["secret"]), scratch)
     plugin.seed_hypothesis(job["seed"])
-    if job["replace"] is not None:
+    _use_threads(job["threads"])
+    if job["replace"] is not None or not job["shrink"]:
         plugin.stop_shrinking(session.tests)
     before = Snapshot({test.item.module for test in session.tests})
     if job["guard"]:
@@ -70,6 +71,17 @@ def run_job(job: dict, session: plugin.Plugin, send: Callable[[dict], None]) -> 
     if passed and job["idle"] is not None:
         passed = _idle_lab_passes(job, session, before)
         send({"event": "control", "passed": passed})
+
+
+def _use_threads(count: int) -> None:
+    """Let the numerical libraries use so many threads; they start with one."""
+    if count == 1:
+        return
+    import threadpoolctl
+
+    threadpoolctl.threadpool_limits(count)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(count)
 
 
 def _replace(module: ModuleType, job: dict) -> ModuleType:

@@ -1,9 +1,10 @@
 """Grades one submission of one lab and returns the record.
 
-Order of events: import once, then each task in a process of its own; meanwhile the
-reference runs the same tests. What failed is graded again on top of the reference's
-earlier tasks, then compared with the known misconceptions. As soon as anything is
-earned the controls run. Verdicts are made here, from what the children's tests said.
+Order of events: import once, then each task in a process of its own. What failed is
+graded again on top of the reference's earlier tasks; what is wrong is then compared
+with the reference and the known misconceptions, which run the same tests. As soon as
+anything is earned the controls run. Verdicts are made here, from what the children's
+tests said.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from common import stubs
 from common.grading import diagnosis, record, runner
 from common.labs import Lab, Task
 
+_SOLUTION = "(solution)"  # no id of a misconception has brackets
 EARNED, WRONG, NOT_STARTED = "earned", "wrong", "not started"
 BROKEN, VOID = "broken", "void"
 
@@ -35,7 +37,8 @@ class TaskState:
     grafted: list[int] = field(default_factory=list)
     final: bool = False
     matches: list[str] = field(default_factory=list)
-    versions: dict[str, diagnosis.Signature] = field(default_factory=dict)
+    # what the reference and its wrong versions gave; None: still running
+    versions: dict[str, diagnosis.Signature | None] = field(default_factory=dict)
 
     def events(self) -> dict[str, dict]:
         """The test records of the result in force, by test name."""
@@ -85,7 +88,6 @@ class Grading:
         self._names = stubs.task_names(self._reference)
         self._with_controls, self._shuffle = controls, shuffle
         self._controls_started = False
-        self._solution: diagnosis.Signature | None = None
         self._memory = {} if memory is None else memory
         self._then: dict[int, Callable[[dict], None]] = {}
         wanted = [t for t in lab.tasks if tasks is None or t.id in tasks]
@@ -105,17 +107,13 @@ class Grading:
             )
         before = runner.lab_digest(self.lab)
         self._submit({"tests": []}, self._on_import)
-        if (known := self._memory.get(self._key("solution"))) is not None:
-            self._solution = known
-        else:
-            self._submit(self._solution_job(), self._on_solution)
         for result in self._worker.results():
             self._then.pop(result["id"])(result)
         self._put_back(before)
         return record.build(self, started)
 
-    def _key(self, version: str) -> tuple:
-        return version, self.seed, tuple(self.states)
+    def _key(self, version: str, state: TaskState) -> tuple:
+        return memory_key(version, self.seed, state.task.id)
 
     # jobs
 
@@ -142,19 +140,16 @@ class Grading:
 
     def _task_job(self, state: TaskState) -> dict:
         idle = stubs.control(self._reference, "empty") if self._with_controls else None
-        return {"tests": [test["name"] for test in state.tests], "idle": idle}
+        return {"tests": _names(state.tests), "idle": idle}
 
     def _all_tests(self) -> list[str]:
-        return [test["name"] for s in self.states.values() for test in s.tests]
+        return [name for s in self.states.values() for name in _names(s.tests)]
 
-    def _solution_job(self, source: str | None = None) -> dict:
-        return {
-            "source": source if source is not None else self._reference,
-            "path": str(self.lab.file("solution.py")),
-            "tests": self._all_tests(),
-            "guard": False,
-            "shuffle": None,
-        }
+    def _our_job(self, source: str, tests: list[str]) -> dict:
+        """A job for the reference or a wrong version of it."""
+        path = str(self.lab.file("solution.py"))
+        job = {"source": source, "path": path, "tests": tests}
+        return job | {"guard": False, "shuffle": None}
 
     # what follows from a result
 
@@ -174,23 +169,12 @@ class Grading:
             state.verdict, state.result = BROKEN, result
             state.reason = self.import_error["message"]
 
-    def _on_solution(self, result: dict) -> None:
-        self._solution = diagnosis.signature(result["events"])
-        failed = [e for e in result["events"] if e.get("outcome", "passed") != "passed"]
-        if result["outcome"] != "done" or failed or not self._reached_all(result):
-            if self._is_reference:
-                return  # `--impl solution` reports it as any submission's failure
-            which = failed[0]["test"] if failed else result["outcome"]
+    def _must_pass(self, result: dict, tests: list[str]) -> None:
+        """The reference's own run holds, or nothing can be said of the submission."""
+        if (lost := first_lost(result, tests)) is not None:
             raise runner.HarnessFault(
-                f"solution.py of {self.lab.id} does not pass its own grader ({which})"
+                f"solution.py of {self.lab.id} does not pass its own grader ({lost})"
             )
-        self._memory[self._key("solution")] = self._solution
-        for id, state in self.states.items():
-            self._settle(id, state)
-
-    def _reached_all(self, result: dict) -> bool:
-        reached = {e["test"] for e in result["events"] if e["event"] == "test"}
-        return reached >= set(self._all_tests())
 
     def _on_task(self, id: int, result: dict) -> None:
         self._take(self.states[id], result)
@@ -254,35 +238,37 @@ class Grading:
         return None
 
     def _settle(self, id: int, state: TaskState) -> None:
-        """Once a task is final and the reference known: look for a misconception."""
-        ready = self._solution is not None and state.final
-        if not ready or state.verdict != WRONG or state.versions:
+        """Once a wrong task is final: look for a misconception with its values."""
+        if state.verdict != WRONG or self._is_reference:
             return
-        if self._is_reference:
-            return
-        names = [test["name"] for test in state.tests]
-        for wrong in self.lab.misconceptions:
-            if wrong.task != id:
+        ours = {w.id: w.edits for w in self.lab.misconceptions if w.task == id}
+        ours = {_SOLUTION: (), **ours}
+        state.versions = dict.fromkeys(ours)
+        for version, edits in ours.items():
+            if (known := self._memory.get(self._key(version, state))) is not None:
+                self._compare(state, version, known)
                 continue
-            if (known := self._memory.get(self._key(wrong.id))) is not None:
-                self._compare(state, wrong.id, known)
-                continue
-            state.versions[wrong.id] = {}
-            source = stubs.apply(self._reference, wrong.edits)
-            job = self._solution_job(source) | {"tests": names}
-            self._submit(job, lambda r, w=wrong.id: self._on_version(state, w, r))
+            source = stubs.apply(self._reference, edits)
+            job = self._our_job(source, _names(state.tests))
+            self._submit(job, lambda r, v=version: self._on_version(state, v, r))
 
-    def _on_version(self, state: TaskState, name: str, result: dict) -> None:
+    def _on_version(self, state: TaskState, version: str, result: dict) -> None:
+        if version == _SOLUTION:
+            self._must_pass(result, _names(state.tests))
         signature = diagnosis.signature(result["events"])
-        self._memory[self._key(name)] = signature
-        self._compare(state, name, signature)
+        self._memory[self._key(version, state)] = signature
+        self._compare(state, version, signature)
 
     def _compare(
-        self, state: TaskState, name: str, theirs: diagnosis.Signature
+        self, state: TaskState, version: str, theirs: diagnosis.Signature
     ) -> None:
-        state.versions[name] = theirs
-        mine = diagnosis.signature(state.result["events"])
-        state.matches = diagnosis.matches(mine, self._solution, state.versions)
+        """Take one more version in; when all are there, see which fits."""
+        state.versions[version] = theirs
+        if None not in state.versions.values():
+            wrong = dict(state.versions)
+            reference = wrong.pop(_SOLUTION)
+            mine = diagnosis.signature(state.result["events"])
+            state.matches = diagnosis.matches(mine, reference, wrong)
 
     # controls
 
@@ -318,16 +304,18 @@ class Grading:
             )
 
     def _on_reference_after_import(self, result: dict) -> None:
-        wrong = [e for e in result["events"] if e.get("outcome", "passed") != "passed"]
-        holds = result["outcome"] == "done" and not wrong and self._reached_all(result)
-        self.controls["solution"] = holds
-        if not holds:
-            test = wrong[0]["test"] if wrong else "the run"
-            self._make_void(
-                "solution",
-                "after importing lab.py, the reference fails too "
-                f"({test.removeprefix('test_').replace('_', ' ')})",
-            )
+        lost = first_lost(result, self._all_tests())
+        self.controls["solution"] = lost is None
+        if lost is None:
+            return
+        self._make_void(
+            "solution",
+            "after importing lab.py, the reference fails too "
+            f"({lost.removeprefix('test_').replace('_', ' ')})",
+        )
+        tests = self._all_tests()  # unless it fails by itself: then the fault is ours
+        job = self._our_job(self._reference, tests)
+        self._submit(job, lambda alone: self._must_pass(alone, tests))
 
     def _note(self, result: dict) -> None:
         if result["outcome"] == "forged":
@@ -357,6 +345,23 @@ class Grading:
                 self._make_void(
                     "files", f"{name} changed while it was graded; put back"
                 )
+
+
+def _names(tests: list[dict]) -> list[str]:
+    return [test["name"] for test in tests]
+
+
+def memory_key(version: str, seed: int, task: int) -> tuple:
+    """Under which key the memory of gradings keeps a version's signature of a task."""
+    return version, seed, task
+
+
+def first_lost(result: dict, tests: list[str]) -> str | None:
+    """The first test that did not pass, or how a run ended early; None: all passed."""
+    said = {e["test"]: e["outcome"] for e in result["events"] if e["event"] == "test"}
+    if result["outcome"] != "done" and set(said.values()) <= {"passed"}:
+        return result["outcome"]
+    return next((name for name in tests if said.get(name) != "passed"), None)
 
 
 _IDLE = {

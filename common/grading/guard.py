@@ -258,7 +258,7 @@ class Snapshot:
                 if isinstance(value, ModuleType):
                     self._keep(value.__name__, value)
         own = [label for label in self._saved if label.startswith("common.grading")]
-        self._own = {label: list(self._saved[label][1].values()) for label in own}
+        self._own = {label: self._saved[label][1] for label in own}
         self._passing: list[str] = []
 
     def _keep(self, label: str, owner: Any) -> None:
@@ -277,8 +277,10 @@ class Snapshot:
         replaced = builtins.__dict__.copy()
         builtins.__dict__.update(self._saved["builtins"][1])
         found = list(self._passing)
-        for label, (owner, _) in self._saved.items():
-            found += self._differ(label, replaced if owner is builtins else vars(owner))
+        for label, (owner, before) in self._saved.items():
+            now = replaced if owner is builtins else vars(owner)
+            if not _untouched(now, before):
+                found += self._differ(label, now)
         return found
 
     def look(self) -> None:
@@ -288,9 +290,9 @@ class Snapshot:
         """
         for label, before in self._own.items():
             owner = self._saved[label][0]
-            if not _untouched(owner, before):
+            if not _untouched(vars(owner), before):
                 self._passing += self._differ(label, vars(owner))
-                self._own[label] = list(vars(owner).values())
+                self._own[label] = dict(vars(owner))
 
     def _differ(self, label: str, now: Mapping[str, Any]) -> list[str]:
         return [
@@ -300,10 +302,13 @@ class Snapshot:
         ]
 
 
-def _untouched(owner: Any, before: list) -> bool:
+def _untouched(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
     """Whether the same objects stand in the same places (without id(), an event)."""
-    now = vars(owner).values()
-    return len(now) == len(before) and all(map(operator.is_, now, before))
+    return (
+        len(now) == len(before)
+        and all(map(operator.is_, now, before))
+        and all(map(operator.is_, now.values(), before.values()))
+    )
 
 
 _GONE = object()

@@ -40,6 +40,8 @@ _DEFAULTS = {
     "guard": True,
     "shuffle": None,
     "first_failure": False,
+    "shrink": True,
+    "threads": 1,
 }
 
 
@@ -47,12 +49,12 @@ class HarnessFault(Exception):
     """Something on our side: the grader cannot be collected, the server died."""
 
 
-def environment(threads: int = 1) -> dict[str, str]:
+def environment() -> dict[str, str]:
     """What a grading process sees: one thread per library, UTF-8, repeatable hashes."""
     env = {
         name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"
     }
-    env |= {name: str(threads) for name in _ONE_THREAD}
+    env |= {name: "1" for name in _ONE_THREAD}
     return env | {"PYTHONUTF8": "1", "PYTHONHASHSEED": "0", "PYTHONSAFEPATH": "1"}
 
 
@@ -61,10 +63,10 @@ def parallel() -> int:
     return max(1, min(4, os.cpu_count() or 1))
 
 
-def open_worker(lab: Lab, threads: int = 1) -> Worker | SpawnWorker:
+def open_worker(lab: Lab) -> Worker | SpawnWorker:
     """The worker that this system allows; `$LABS_START_METHOD=spawn` asks for spawn."""
     spawn = os.environ.get("LABS_START_METHOD") == "spawn" or not hasattr(os, "fork")
-    return SpawnWorker(lab, threads) if spawn else Worker(lab, threads)
+    return SpawnWorker(lab) if spawn else Worker(lab)
 
 
 class Worker:
@@ -74,7 +76,7 @@ class Worker:
     pipes, each would wait for the other forever. Its stderr is a file for that reason.
     """
 
-    def __init__(self, lab: Lab, threads: int = 1) -> None:
+    def __init__(self, lab: Lab) -> None:
         module = [sys.executable, "-m", "common.grading.worker"]
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (close() does it)
         self._process = subprocess.Popen(
@@ -82,7 +84,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=environment(threads),
+            env=environment(),
             start_new_session=True,
         )
         self._numbers = itertools.count()
@@ -170,8 +172,8 @@ def _tests_of(hello: dict) -> list[dict]:
 class SpawnWorker:
     """A new process for every job: seconds slower, for systems without fork."""
 
-    def __init__(self, lab: Lab, threads: int = 1) -> None:
-        self._lab, self._threads = lab, threads
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
         self._pool = ThreadPoolExecutor(parallel())
         self._done: queue.Queue = queue.Queue()
         self._numbers = itertools.count()
@@ -212,7 +214,7 @@ class SpawnWorker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment(self._threads),
+            env=environment(),
             start_new_session=True,
         )
 

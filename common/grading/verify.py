@@ -7,6 +7,7 @@ be checked because the solution does not pass is said to be unchecked.
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib.util
 import itertools
 import json
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,7 @@ class Bench:
         lab: labs.Lab,
         worker: runner.Worker | runner.SpawnWorker,
         generated_stub: bool = False,
+        memory: dict | None = None,
     ) -> None:
         self.lab, self.worker = lab, worker
         self.source = lab.source()
@@ -56,7 +58,12 @@ class Bench:
                 self.by_task.setdefault(test["task"], []).append(test["name"])
         self.names = [name for names in self.by_task.values() for name in names]
         self.versions: dict[str, diagnosis.Signature] = {}
+        self.memory = {} if memory is None else memory
         self.controls: dict[str, dict[str, str]] = {}
+
+    def of_version(self) -> dict[str, list[str]]:
+        """The tests of each misconception's task."""
+        return {m.id: self.by_task[m.task] for m in self.lab.misconceptions}
 
     def job(self, source: str, tests: list[str], **more: object) -> dict:
         """A job for one version of the solution."""
@@ -72,8 +79,8 @@ class Bench:
 
     def grade(self, source: str, path: Path, **options: object) -> dict:
         """Grade a source as a submission."""
-        run = grade.Grading(self.lab, path, source, self.worker, seed=0, **options)
-        return run.run()
+        options |= {"seed": SEEDS[0], "memory": self.memory}
+        return grade.Grading(self.lab, path, source, self.worker, **options).run()
 
 
 def outcomes(result: dict) -> dict[str, str]:
@@ -82,7 +89,12 @@ def outcomes(result: dict) -> dict[str, str]:
 
 
 def lines(
-    lab: labs.Lab, *, quick: bool = False, generated_stub: bool = False
+    lab: labs.Lab,
+    *,
+    quick: bool = False,
+    generated_stub: bool = False,
+    worker: runner.Worker | runner.SpawnWorker | None = None,
+    memory: dict | None = None,
 ) -> Iterator[Line]:
     """Every check of a lab, in order.
 
@@ -91,13 +103,17 @@ def lines(
         quick: leave the experiment out.
         generated_stub: look at what the generator writes instead of the committed
             lab.py, which a learner may have filled in.
+        worker: a grading process of this lab that the caller keeps.
+        memory: filled with what the misconceptions gave, as `grade.Grading` takes it,
+            for gradings with the seed `SEEDS[0]`.
     """
     yield folder(lab)
     if any(not lab.file(name).exists() for name in labs.FILES):
         return
     try:
-        with runner.open_worker(lab) as worker:
-            bench = Bench(lab, worker, generated_stub)
+        kept = contextlib.nullcontext(worker) if worker else runner.open_worker(lab)
+        with kept as worker:
+            bench = Bench(lab, worker, generated_stub, memory)
             first = solution_passes(bench)
             yield first
             for name, check in _CHECKS:
@@ -203,17 +219,15 @@ def interface(source: str) -> dict[str, tuple[str, str | None]]:
 
 def misconceptions_die(bench: Bench) -> Line:
     """Each wrong version fails a test of its own task, by a value and not by time."""
-    jobs = {
-        wrong.id: bench.job(
-            stubs.apply(bench.source, wrong.edits), bench.by_task[wrong.task]
-        )
-        for wrong in bench.lab.misconceptions
-    }
+    tests = bench.of_version()
+    jobs = {id: bench.job(bench.lab.variant(id), tests[id]) for id in tests}
     results = bench.run(jobs)
     found = []
     for wrong in bench.lab.misconceptions:
         result = results[wrong.id]
-        bench.versions[wrong.id] = diagnosis.signature(result["events"])
+        signature = diagnosis.signature(result["events"])
+        bench.versions[wrong.id] = signature
+        bench.memory[grade.memory_key(wrong.id, SEEDS[0], wrong.task)] = signature
         said = outcomes(result)
         if result["outcome"] != "done" or not said:
             found.append(f"{wrong.id} does not end ({result['outcome']})")
@@ -241,7 +255,7 @@ def told_apart(bench: Bench) -> Line:
 def controls_earn_nothing(bench: Bench) -> Line:
     """Labs without an idea in them earn no task."""
     jobs = {
-        kind: bench.job(stubs.control(bench.source, kind), bench.names)
+        kind: bench.job(stubs.control(bench.source, kind), bench.names, shrink=False)
         for kind in stubs.CONTROLS
     }
     found = []
@@ -259,38 +273,36 @@ def steady(bench: Bench) -> Line:
     """The same verdicts for three seeds, three orders, one and two threads."""
     jobs: dict = {}
     for seed in SEEDS:
-        job = bench.job(bench.source, bench.names, seed=seed, shuffle=seed or None)
-        jobs["solution", seed] = job
-    for wrong, seed in itertools.product(bench.lab.misconceptions, SEEDS[1:]):
-        source = stubs.apply(bench.source, wrong.edits)
-        names = bench.by_task[wrong.task]
-        more = {"seed": seed, "shuffle": seed, "first_failure": True}
-        jobs[wrong.id, seed] = bench.job(source, names, **more)
-    found = _unsteady(bench, bench.run(jobs))
-    with runner.open_worker(bench.lab, threads=2) as worker:
-        other = Bench(bench.lab, worker)
-        result = other.run({0: other.job(other.source, other.names)})[0]
-    if any(outcome != "passed" for outcome in outcomes(result).values()):
-        found.append("the solution fails with 2 threads")
+        options = {"seed": seed, "shuffle": seed or None, "threads": 1 + (seed == 0)}
+        jobs[seed] = bench.job(bench.source, bench.names, **options)
+    found = []
+    for seed, result in bench.run(jobs).items():
+        if lost := grade.first_lost(result, bench.names):
+            found.append(f"the solution fails with seed {seed} ({lost})")
+    died = {id: _killers(version) for id, version in bench.versions.items()}
+    died = {id: names for id, names in died.items() if names}
+    # what killed it once comes first; the task's other tests only where that fails
+    left = _survivors(bench, itertools.product(died, SEEDS[1:]), died)
+    for id, seed in _survivors(bench, left, bench.of_version()):
+        found.append(f"{id} passes with seed {seed}")
     text = "same verdicts for 3 seeds, 3 orders, 1 and 2 threads"
     return Line("steady", not found, found[0] if found else text, tuple(found[1:]))
 
 
-def _unsteady(bench: Bench, results: dict) -> list[str]:
-    found = []
-    for (name, seed), result in results.items():
-        said = outcomes(result)
-        failed = [test for test, outcome in said.items() if outcome != "passed"]
-        if name == "solution" and (failed or len(said) < len(bench.names)):
-            which = failed[0] if failed else result["outcome"]
-            found.append(f"the solution fails with seed {seed} ({which})")
-        # a version that died with the first seed must die with the others
-        died = name in bench.versions and any(
-            test["end"] != ("passed",) for test in bench.versions[name].values()
-        )
-        if name != "solution" and died and not failed:
-            found.append(f"{name} passes with seed {seed}")
-    return found
+def _killers(version: diagnosis.Signature) -> list[str]:
+    return [name for name, test in version.items() if test["end"] != ("passed",)]
+
+
+def _survivors(
+    bench: Bench, pairs: Iterable[tuple[str, int]], tests: dict[str, list[str]]
+) -> list[tuple[str, int]]:
+    """The (wrong version, seed) of these whose tests all pass."""
+    jobs = {}
+    for id, seed in pairs:
+        more = {"seed": seed, "shuffle": seed, "first_failure": True, "shrink": False}
+        jobs[id, seed] = bench.job(bench.lab.variant(id), tests[id], **more)
+    results = bench.run(jobs)
+    return [p for p, ran in results.items() if not grade.first_lost(ran, tests[p[0]])]
 
 
 def each_task_alone(bench: Bench) -> Line:
