@@ -1,0 +1,350 @@
+"""A second solution of lab 2.3: loops, other formulas, the flat iterator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+# --- Given: the checks that the functions here make of their input ---------------
+
+
+def as_labels(y: ArrayLike) -> np.ndarray:
+    """Labels as float64. ValueError: y is not (N,), N > 0, or not of 0 and 1 only."""
+    y = np.asarray(y, dtype=np.float64)
+    if y.ndim != 1 or not y.size or not np.isin(y, (0.0, 1.0)).all():
+        raise ValueError(f"y must be (N,) and hold 0 and 1 only, got {y.shape}: {y}")
+    return y
+
+
+def as_logits(z: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and labels as float64. ValueError: y as above, or z not of y's shape."""
+    y, z = as_labels(y), np.asarray(z, dtype=np.float64)
+    if z.shape != y.shape:
+        raise ValueError(f"z must have the shape {y.shape} of y, got {z.shape}")
+    return z, y
+
+
+def as_weights(sample_weight: ArrayLike | None, n: int) -> np.ndarray:
+    """As float64 (n,); None: ones. ValueError: not (n,), negative, NaN or all 0."""
+    if sample_weight is None:
+        return np.ones(n)
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.shape != (n,) or not (weight >= 0).all() or not weight.any():
+        raise ValueError(f"sample_weight must be {n} numbers from 0 up, not all 0")
+    return weight
+
+
+def logits(X: ArrayLike, w: ArrayLike, b: float) -> np.ndarray:
+    """X @ w + b, float64 (N,). ValueError: X not (N, D), N or D 0, or w not (D,)."""
+    X, w = np.asarray(X, dtype=np.float64), np.asarray(w, dtype=np.float64)
+    if X.ndim != 2 or 0 in X.shape:
+        raise ValueError(f"X must be (N, D), one example a row, got {X.shape}")
+    if w.shape != X.shape[1:]:
+        raise ValueError(f"w must be ({X.shape[1]},), one a column, got {w.shape}")
+    return X @ w + b
+
+
+def as_threshold(threshold: float) -> float:
+    """ValueError: threshold does not lie between 0 and 1, both excluded."""
+    if not 0.0 < threshold < 1.0:
+        raise ValueError(f"threshold must lie between 0 and 1, got {threshold}")
+    return float(threshold)
+
+
+# --- Task 1 (1 point): a sigmoid for every float ---------------------------------
+
+
+def sigmoid(z: ArrayLike) -> np.ndarray:
+    """The probability that belongs to the log-odds z: 1 / (1 + exp(-z)).
+
+    z may have any shape; the result is float64 of that shape, a number for a number.
+    No z overflows or warns, and small results keep their digits: sigmoid(-700) is
+    9.86e-305, sigmoid(-1e4) is 0.0. Infinities give 0 and 1, NaN gives NaN.
+    """
+    z = np.asarray(z, dtype=np.float64)
+    flat = [_one_sigmoid(v) for v in z.ravel().tolist()]
+    return np.array(flat).reshape(z.shape) if z.ndim else flat[0]
+
+
+def _one_sigmoid(v):
+    if math.isnan(v):
+        return v
+    if v > 0:
+        return 1 / (1 + math.exp(-v))
+    e = math.exp(v)
+    return e / (e + 1)
+
+
+def log_sigmoid(z: ArrayLike) -> np.ndarray:
+    """The natural logarithm of `sigmoid(z)`, also where that rounds to 0 or to 1.
+
+    Shapes as `sigmoid`. No z overflows or warns: log_sigmoid(-1e4) is -1e4 and
+    log_sigmoid(40) is -4.25e-18. Minus infinity gives itself, infinity 0, NaN NaN.
+    """
+    return -np.logaddexp(0.0, -np.asarray(z, dtype=np.float64))
+
+
+# --- Task 2 (2 points): binary cross-entropy from logits -------------------------
+
+
+def bce_with_logits(
+    z: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> float:
+    """Binary cross-entropy in nats, averaged over the examples.
+
+    One example costs -log p where y is 1 and -log(1 - p) where y is 0, with
+    p = sigmoid(z) (Bishop 2006, eq. 4.90, there a sum). It holds for every finite z:
+    z = -1000 with y = 1 costs 1000, not infinity.
+
+    Args:
+        z: finite logits (N,).
+        y: labels (N,), 0 or 1; bool, int or float.
+        sample_weight: what each example counts, (N,). The result is then the sum of
+            weight * cost over the sum of weights. None: all count 1.
+
+    Returns a Python float. ValueError as `as_logits` and `as_weights`.
+    """
+    z, y = as_logits(z, y)
+    weight = as_weights(sample_weight, len(y)).tolist()
+    total = norm = 0.0
+    for zi, yi, c in zip(z.tolist(), y.tolist(), weight, strict=True):
+        total += c * (max(zi, 0.0) - zi * yi + math.log1p(math.exp(-abs(zi))))
+        norm += c
+    return total / norm
+
+
+# --- Task 3 (2 points): gradients ------------------------------------------------
+
+
+def bce_grad(
+    z: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> np.ndarray:
+    """The derivative of `bce_with_logits` with respect to each logit.
+
+    Entry i is (sigmoid(z_i) - y_i) / N (Bishop 2006, eq. 4.91, there of a sum). With
+    weights, weight_i / (sum of weights) stands in place of 1 / N. Returns float64 (N,),
+    right to 1e-12. Arguments and errors as `bce_with_logits`.
+    """
+    z, y = as_logits(z, y)
+    share = as_weights(sample_weight, len(y))
+    share = share / math.fsum(share)
+    sign = 1 - 2 * y
+    return share * sign * np.array([_one_sigmoid(v) for v in (sign * z).tolist()])
+
+
+def loss_and_grad(
+    w: ArrayLike,
+    b: float,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    lam: float = 0.0,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[float, np.ndarray, float]:
+    """The loss of a model and its gradient.
+
+    The loss is bce_with_logits(X @ w + b, y, sample_weight) + (lam / 2) * (sum of w²):
+    the penalty is on the weights only, not on the bias, and is never weighted.
+
+    Args:
+        w, b, X: the model and the examples: (D,), a number, (N, D).
+        y, sample_weight: as `bce_with_logits`.
+        lam: strength of the penalty, from 0 up.
+
+    Returns:
+        The loss (a Python float) and its derivatives with respect to w (float64 (D,))
+        and to b (a Python float).
+
+    Raises:
+        ValueError: `lam` is negative, or as `logits` and `bce_with_logits`.
+    """
+    if lam < 0 or math.isnan(lam):
+        raise ValueError(f"lam: {lam}")
+    z = logits(X, w, b)
+    X = np.asarray(X, dtype=np.float64)
+    dz = bce_grad(z, y, sample_weight=sample_weight)
+    dw, db = [lam * float(c) for c in w], 0.0
+    for i in range(len(X)):
+        db += float(dz[i])
+        for j in range(len(dw)):
+            dw[j] += float(dz[i]) * float(X[i, j])
+    loss = bce_with_logits(z, y, sample_weight=sample_weight)
+    return loss + lam * sum(float(c) ** 2 for c in w) / 2, np.array(dw), db
+
+
+# --- Task 4 (2 points): the finite-difference checker ----------------------------
+
+
+def numerical_gradient(
+    f: Callable[[np.ndarray], float], x: np.ndarray, *, h: float = 1e-5
+) -> np.ndarray:
+    """The derivative of f with respect to each entry of x, by central differences.
+
+    For each entry it is (f with h added to it - f with h taken away) / (2 h), while all
+    other entries are as given. The entry is changed in the array x itself, and f is
+    called with that same array, never with a copy: so f may also ignore its argument
+    and read x through another name, as a network reads its parameters. Each stored
+    value is put back after its turn: in the end x is what it was, bit for bit.
+
+    Args:
+        f: takes the array x, returns a number, leaves x as it is.
+        x: a writable NumPy array of floats of any shape, () and empty too; it may be a
+            view, such as a transpose. float64, or float32 with few right digits.
+        h: the step for all entries, above 0.
+
+    Returns:
+        A float64 array of the shape of x.
+
+    Raises:
+        TypeError: `x` is not a NumPy array of floats (an int array would drop h).
+        ValueError: `h` is not above 0.
+    """
+    if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
+        raise TypeError("x: an array of floats is needed")
+    if h <= 0 or math.isnan(h):
+        raise ValueError(f"h: {h}")
+    flat = x.flat
+    out = []
+    for k in range(x.size):
+        stored, values = flat[k], []
+        for step in (h, -h):
+            flat[k] = stored + step
+            values.append(float(f(x)))
+        flat[k] = stored
+        out.append((values[0] - values[1]) / h / 2)
+    return np.array(out, dtype=np.float64).reshape(x.shape)
+
+
+def gradient_check(
+    f: Callable[[np.ndarray], float], grad: ArrayLike, x: np.ndarray, *, h: float = 1e-5
+) -> float:
+    """The largest relative error of a gradient, over all entries of x.
+
+    For one entry it is |a - n| / max(|a| + |n|, 1e-12), a from `grad` and n from
+    `numerical_gradient`: 0 where they are equal, 1/3 where one is twice the other, at
+    most 1. Below 1e-6 means right and above 1e-3 wrong, except for derivatives so near
+    0 that n is all rounding (about 1e-11 * |f|).
+
+    Args:
+        f, x, h: as `numerical_gradient`; x comes back as it was.
+        grad: the gradient to check, array-like of the shape of x.
+
+    Returns a Python float; 0.0 for an empty x, NaN if `grad` holds NaN. ValueError:
+    `grad` is not of the shape of x. Other errors as `numerical_gradient`.
+    """
+    n = numerical_gradient(f, x, h=h)
+    if np.shape(grad) != x.shape:
+        raise ValueError(f"grad: shape {np.shape(grad)}")
+    worst = 0.0
+    for a, m in zip(np.ravel(grad).tolist(), n.ravel().tolist(), strict=True):
+        e = abs(a - m) / max(abs(a) + abs(m), 1e-12)
+        if math.isnan(a):
+            return math.nan
+        worst = max(worst, e)
+    return worst
+
+
+# --- Task 5 (1 point): training --------------------------------------------------
+
+
+@dataclass
+class FitResult:
+    """A trained model: w (D,), b, and the loss before each step."""
+
+    w: np.ndarray
+    b: float
+    losses: list[float]
+
+
+def fit(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    lr: float = 0.5,
+    epochs: int = 500,
+    lam: float = 0.0,
+    sample_weight: ArrayLike | None = None,
+) -> FitResult:
+    """Gradient descent on `loss_and_grad`, all examples in every step, from zero.
+
+    One epoch is one step: w and b both move by -lr times their derivative, each taken
+    at the old w and b. X, y, lam and sample_weight are those of `loss_and_grad`.
+
+    Returns:
+        w and b after the last step, and as `losses` a list of `epochs` Python floats:
+        the loss, penalty included, before each step. The first is log 2.
+
+    Raises:
+        ValueError: `lr` is not above 0, `epochs` is below 1, or as `loss_and_grad`.
+    """
+    if lr <= 0 or math.isnan(lr):
+        raise ValueError(f"lr: {lr}")
+    if epochs <= 0:
+        raise ValueError(f"epochs: {epochs}")
+    model = FitResult(np.zeros(np.shape(X)[1]), 0.0, [])
+    while len(model.losses) < epochs:
+        loss, dw, db = loss_and_grad(
+            model.w, model.b, X, y, lam=lam, sample_weight=sample_weight
+        )
+        model.losses += [loss]
+        model.w -= lr * dw
+        model.b -= lr * db
+    return model
+
+
+# --- Task 6 (1 point): probabilities, threshold, boundary ------------------------
+
+
+def predict_proba(X: ArrayLike, w: ArrayLike, b: float) -> np.ndarray:
+    """P(class 1) of each row, sigmoid(X @ w + b): float64 (N,). Errors as `logits`."""
+    return np.exp(log_sigmoid(logits(X, w, b)))
+
+
+def predict(
+    X: ArrayLike, w: ArrayLike, b: float, *, threshold: float = 0.5
+) -> np.ndarray:
+    """1 for each row of X (N, D) whose probability is at least `threshold`, else 0.
+
+    Returns int64 (N,). Errors as `logits` and `as_threshold`.
+    """
+    t = as_threshold(threshold)
+    z = logits(X, w, b)
+    return np.array([1 if v >= math.log(t) - math.log1p(-t) else 0 for v in z])
+
+
+def boundary_x2(
+    w: ArrayLike, b: float, x1: ArrayLike, *, threshold: float = 0.5
+) -> np.ndarray:
+    """For each x1 the x2 where a model of two features has p = threshold exactly.
+
+    At threshold 0.5 that is the line w[0] * x1 + w[1] * x2 + b = 0. x1 is (M,), and so
+    is the result, in float64. ValueError: w is not (2,), w[1] is 0 (then the line is
+    vertical), or as `as_threshold`.
+    """
+    if len(w) != 2 or w[1] == 0:
+        raise ValueError("w")
+    t = as_threshold(threshold)
+    slope, offset = -w[0] / w[1], (math.log(t) - math.log(1 - t) - b) / w[1]
+    return np.array([slope * v + offset for v in x1])
+
+
+# --- Task 7 (1 point): rare classes ----------------------------------------------
+
+
+def balanced_sample_weights(y: ArrayLike) -> np.ndarray:
+    """Weights that make both classes count alike: N / (2 * size of its own class).
+
+    balanced_sample_weights([0, 0, 0, 1]) gives [2/3, 2/3, 2/3, 2]: each class sums to
+    N / 2. (King and Zeng 2001, for a true share of one half.)
+
+    Returns float64 (N,). ValueError: y as `as_labels`, or y holds one class only.
+    """
+    y = as_labels(y).astype(int)
+    count = np.bincount(y, minlength=2)
+    if count.min() == 0:
+        raise ValueError("y: one class only")
+    return (count.sum() / 2 / count)[y]
