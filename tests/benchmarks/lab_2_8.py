@@ -1,0 +1,65 @@
+"""Lab 2.8's optimizers beside torch.optim: a step of a million float32, one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from common import labs, seeding
+from tests.benchmarks.table import Row, seconds
+
+N = 1_000_000
+KINDS = {
+    "SGD": ("SGD", "SGD", {"lr": 0.01}),
+    "momentum": ("SGD", "SGD", {"lr": 0.01, "momentum": 0.9}),
+    "Nesterov": ("SGD", "SGD", {"lr": 0.01, "momentum": 0.9, "nesterov": True}),
+    "RMSProp": ("RMSProp", "RMSprop", {}),
+    "Adam": ("Adam", "Adam", {}),
+    "AdamW": ("AdamW", "AdamW", {}),
+}
+
+
+class Array:
+    """A parameter, without the rest of a network."""
+
+    def __init__(self, data: np.ndarray, grad: np.ndarray):
+        self.data, self.grad = data, grad
+
+
+def rows() -> Iterator[Row]:
+    """Each optimizer beside torch's foreach version of it."""
+    import torch
+    import torch._dynamo  # the first optimizer would load it
+    from threadpoolctl import threadpool_limits
+
+    lab, threads = labs.solution("2.8"), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            for kind, (ours, theirs, settings) in KINDS.items():
+                p, g = seeding.rng(0, kind).standard_normal((2, N)).astype(np.float32)
+                twin = torch.tensor(p, requires_grad=True)
+                twin.grad = torch.tensor(g)
+                peer = getattr(torch.optim, theirs)([twin], foreach=True, **settings)
+                own = getattr(lab, ours)([Array(p, g)], **settings)
+                wanted = "at least 0.7" if kind == "AdamW" else ""
+                yield _row(kind, own.step, peer.step, wanted)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _row(kind: str, ours: Callable, peer: Callable, wanted: str) -> Row:
+    # in turns, so that a busy machine slows both
+    own, other = [], []
+    for _ in range(15):
+        own.append(seconds(ours, 3))
+        other.append(seconds(peer, 3))
+    return Row(
+        f"2.8 {kind}.step, 1 M float32",
+        f"{min(own) * 1000:.2f} ms",
+        f"{min(other) * 1000:.2f} ms: torch foreach",
+        min(other) / min(own),
+        "x speed",
+        wanted,
+    )
