@@ -185,6 +185,9 @@ def test_calls_carry_their_arguments(lab):
     assert called() == "add(3, b=4)"
     lab.double(np.zeros((2, 3)))
     assert called() == "double(float64 array of shape (2, 3))"
+    assert check.recorder.call.text(numbers=True) == (
+        "double(array([[0, 0, 0], [0, 0, 0]]))"
+    )
     lab.double("x" * 1000)
     assert len(called()) < 70
     lab.Counter.rule(1)
@@ -300,7 +303,7 @@ def test_the_report_shows_the_argument_as_it_was_given(lab):
     with pytest.raises(CheckFailed):
         lab.scale(x=torch.ones(2))
     text = check.recorder.checks[-1]["input"]
-    assert text == "scale(x=float32 tensor of shape (2,))"
+    assert text == "scale(x=tensor([1, 1], float32))"
 
 
 def test_a_frozen_array_refuses_by_itself(lab):

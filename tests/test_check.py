@@ -7,6 +7,7 @@ import torch
 from common.grading import check
 from common.grading.boundary import Call
 from common.grading.check import CheckFailed, MissingName
+from common.grading.values import Difference
 
 
 @pytest.fixture(autouse=True)
@@ -227,9 +228,20 @@ def test_start_forgets_checks_and_call():
     assert (check.recorder.checks, check.recorder.call) == ([], None)
 
 
-def test_a_changed_input_is_a_failed_check(records):
+@pytest.mark.parametrize(
+    ("change", "got"),
+    [
+        (Difference("length", "2", "3"), "xs changed in place"),
+        (Difference("value", "1", "5", "[0]"), "xs changed in place: 1 became 5"),
+        (
+            Difference("value", "0.3", "0.3", "[0]"),
+            "xs changed in place: 0.3 changed by rounding",
+        ),
+    ],
+)
+def test_a_changed_input_is_a_failed_check(records, change, got):
     with pytest.raises(CheckFailed):
-        check.changed_input("f([1])", "xs")
+        check.changed_input("f([1])", "xs", change)
     (record,) = records
     assert (record["kind"], record["input"]) == ("input", "f([1])")
-    assert record["got"] == "xs changed in place"
+    assert (record["got"], record["where"]) == (got, change.where)

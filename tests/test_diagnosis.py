@@ -18,7 +18,7 @@ def checked(value, *, name="", ok=True, given="f(1)", rtol=1e-6, atol=1e-9):
     return {
         "name": name,
         "ok": ok,
-        "input": given,
+        "same_input": given,
         "rtol": rtol,
         "atol": atol,
         "value": values.encode(values.plain(value)),

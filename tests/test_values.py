@@ -655,3 +655,21 @@ def test_large_arrays_of_one_content_and_two_shapes():
     a = np.arange(6000.0)
     one, other = values.encode(a.reshape(60, 100)), values.encode(a.reshape(100, 60))
     assert not values.same(one, other, NEAR)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (np.array([[1.0, -2.5], [1 / 3, 1e6]]), "array([[1, -2.5], [0.3333, 1e+06]])"),
+        (np.array([1.0, np.nan], np.float32), "array([1, nan], float32)"),
+        (np.array([True, False]), "array([True, False])"),
+        (np.arange(13), "int64 array of shape (13,)"),
+        (np.zeros((0, 2)), "float64 array of shape (0, 2)"),
+        (np.array(["a"]), "<U1 array of shape (1,)"),
+        (np.full(12, 1.2345e-100), "float64 array of shape (12,)"),
+        ([1, 2], "[1, 2]"),
+        (2.0, "2.0"),
+    ],
+)
+def test_small_arrays_are_spelled_out(value, text):
+    assert values.spell(value, 60) == text

@@ -74,8 +74,8 @@ class Boundary:
                 self._inside = False
                 self._after_call()
                 # only at this moment: a generator or an exception changes nothing
-                if before is not None and (name := _changed(before, function, skip)):
-                    check.changed_input(call.given(before).text(), name)
+                if before is not None and (found := _changed(before, function, skip)):
+                    check.changed_input(call.given(before).text(numbers=True), *found)
 
         return crossing
 
@@ -93,19 +93,24 @@ class Call:
         kwargs = {name: were.get(name, arg) for name, arg in self.kwargs.items()}
         return Call(self.label, args, kwargs)
 
-    def text(self) -> str:
-        """The call as a learner would type it, arguments cut to fit."""
-        inside = [_argument(a) for a in self.args]
-        inside += [f"{name}={_argument(a)}" for name, a in self.kwargs.items()]
+    def text(self, numbers: bool = False) -> str:
+        """The call as a learner would type it, arguments cut to fit.
+
+        With `numbers` small arrays are spelled out. That is for readers: two
+        submissions whose numbers differ by rounding made the same call.
+        """
+        inside = [_argument(a, numbers) for a in self.args]
+        named = self.kwargs.items()
+        inside += [f"{name}={_argument(a, numbers)}" for name, a in named]
         return f"{self.label}({', '.join(inside)})"
 
 
-def _argument(value: Any) -> str:
+def _argument(value: Any, numbers: bool) -> str:
     if isinstance(value, (FunctionType, type)):
         return value.__name__
     if not isinstance(value, (values.Tensor, values.Sparse)):  # a copy of one
         value = values.plain(value)
-    return values.show(value, 48)
+    return values.spell(value, 60) if numbers else values.show(value, 48)
 
 
 _MUTABLE = (list, tuple, dict, set, bytearray)  # a tuple may hold arrays
@@ -127,10 +132,14 @@ def _is_array(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def _changed(before: list, function: Any, skip: int) -> str | None:
+def _changed(
+    before: list, function: Any, skip: int
+) -> tuple[str, values.Difference] | None:
+    """The first argument that is no longer what it was, and how it differs."""
     for key, value, frozen in before:
-        if values.difference(values.plain(value), frozen) is not None:
-            return key if isinstance(key, str) else _parameter(function, key + skip)
+        if (change := values.difference(values.plain(value), frozen)) is not None:
+            named = isinstance(key, str)
+            return key if named else _parameter(function, key + skip), change
     return None
 
 

@@ -181,8 +181,12 @@ def _finish(record: dict, found: Difference | None) -> None:
     raise CheckFailed(f"expected {found.expected}, got {found.got}")
 
 
-def changed_input(call: str, argument: str) -> None:
+def changed_input(call: str, argument: str, change: Difference) -> None:
     """Called by the boundary: the submission altered an argument it was given."""
     record = _record("input unchanged", call, values.EXACT, argument)
     wanted, came = f"{argument} as it was given", f"{argument} changed in place"
-    _finish(record, Difference("input", wanted, came))
+    if change.kind == "value":  # says more than that: a value not quite put back
+        same = change.expected == change.got
+        became = "changed by rounding" if same else f"became {change.got}"
+        came += f": {change.expected} {became}"
+    _finish(record, Difference("input", wanted, came, change.where))

@@ -149,17 +149,17 @@ def _test_record(
         record["error"] = describe_error(error, path)
         record["outcome"] = record["error"]["kind"]
     call = check.recorder.call
-    record["call"] = call.text() if isinstance(call, Call) else None
+    record["call"] = call.text(numbers=True) if isinstance(call, Call) else None
     return record
 
 
 def _check_record(found: dict) -> dict:
-    shown = found["input"]
-    return {
-        **found,
-        "input": shown.text() if isinstance(shown, Call) else shown,
-        "value": values.encode(found["value"]),
-    }
+    given = found["input"]
+    shown, same = given, given  # for readers; for the diagnosis, see Call.text
+    if isinstance(given, Call):
+        shown, same = given.text(numbers=True), given.text()
+    value = values.encode(found["value"])
+    return {**found, "input": shown, "same_input": same, "value": value}
 
 
 # --- Errors -----------------------------------------------------------------------

@@ -419,6 +419,29 @@ def show(value: Any, width: int = 60) -> str:
     return f"{text[:head]} … {text[-8:]}"
 
 
+def spell(value: Any, width: int) -> str:
+    """As `show`, but an array of few numbers with its numbers: "array([[1, 2.5]])"."""
+    data = value if isinstance(value, np.ndarray) else getattr(value, "data", None)
+    if not isinstance(value, (np.ndarray, Tensor)) or data.size > _SPELLED:
+        return show(value, width)
+    if data.dtype.kind not in "fiub" or data.ndim == 0 or not data.size:
+        return show(value, width)
+    name = "array" if isinstance(value, np.ndarray) else "tensor"
+    usual = data.dtype.kind == "b" or str(data.dtype) in ("float64", "int64")
+    dtype = "" if usual else f", {data.dtype}"
+    text = f"{name}({_nested(data.tolist())}{dtype})"
+    return text if len(text) <= width else show(value, width)
+
+
+_SPELLED = 12  # numbers that a report still spells out
+
+
+def _nested(item: Any) -> str:
+    if isinstance(item, list):
+        return f"[{', '.join(map(_nested, item))}]"
+    return f"{item:.4g}" if isinstance(item, float) else str(item)
+
+
 def _short_repr(value: Any, width: int) -> str:
     """repr, without building megabytes to show sixty characters."""
     if isinstance(value, (str, bytes)) and len(value) > 4 * width:
