@@ -55,9 +55,9 @@ def in_pieces(*arrays: np.ndarray, size: int = 1 << 15) -> Iterator:
 class Optimizer(ABC):
     """Holds the parameters and, for each of them, what earlier gradients left behind.
 
-    `lr` may be set between two steps. `t` counts the steps; only Adam and AdamW need
-    it. `state` is {name: list with one array for each parameter, of its shape and
-    dtype, zeros at first}; `step` changes these arrays in place.
+    `lr` may be set between two steps. `t` counts the steps of Adam and AdamW; elsewhere
+    it may stay 0. `state` is {name: list with one array for each parameter, of its
+    shape and dtype, zeros at first}; `step` changes these arrays in place.
     """
 
     def __init__(self, params: Params, lr: float, weight_decay: float, *names: str):
@@ -97,7 +97,9 @@ class Optimizer(ABC):
         return {"lr": self.lr, "t": self.t, "state": state}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over lr, t and state, as copies, from what a `state_dict()` returned.
+        """Take over lr, t and state from what a `state_dict()` returned, as copies.
+
+        The copies go into the arrays of `self.state`, or take their places.
 
         ValueError: "state" of `state_dict` has not the names, the number of arrays or
         the shapes of `self.state`. Then nothing has changed.
@@ -335,8 +337,9 @@ class EarlyStopping:
         """Take the next score; True if the last `patience` ones were no improvements.
 
         A score is an improvement if it is better than `best` by more than `min_delta`;
-        then it becomes `best`. Equal scores and NaN are none. Small gains add up, as
-        `best` waits for them. After True one may go on, and True may become False.
+        then it becomes `best`. Equal scores and NaN are none. While gains are too small
+        `best` stays, so that several together can count as one. After True one may go
+        on, and True may become False.
         """
         # task 7
         gain = self.best - value if self.mode == "min" else value - self.best

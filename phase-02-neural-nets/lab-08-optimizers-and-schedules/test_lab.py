@@ -514,7 +514,9 @@ def test_small_gains_add_up(lab):
     stopper = lab.EarlyStopping(3, min_delta=0.5)
     # exactly 0.5 is not more than 0.5; 9.25 is the first beyond 10 - 0.5
     got = stops(stopper, [10.0, 9.75, 9.5, 9.25, 9.0, 8.875, 8.75])
-    check.equal(got, [False, False, False, False, False, False, True])
+    called = "EarlyStopping(3, min_delta=0.5); 10, 9.75, 9.5, 9.25, 9, 8.875, 8.75"
+    expected = [False, False, False, False, False, False, True]
+    check.equal(got, expected, name="stop?", input=called)
     check.equal((stopper.best, stopper.best_step), (9.25, 3), name="best, best_step")
 
 
@@ -522,7 +524,10 @@ def test_small_gains_add_up(lab):
 def test_accuracies_and_nan(lab):
     stopper = lab.EarlyStopping(2, min_delta=0.125, mode="max")
     got = stops(stopper, [0.25, 0.5, 0.625, 0.75, NAN, NAN, 0.875])
-    check.equal(got, [False, False, False, False, False, True, True])
+    called = "EarlyStopping(2, min_delta=0.125, mode='max'); "
+    called += "0.25, 0.5, 0.625, 0.75, nan, nan, 0.875"
+    expected = [False, False, False, False, False, True, True]
+    check.equal(got, expected, name="stop?", input=called)
     check.equal((stopper.best, stopper.best_step), (0.75, 3), name="best, best_step")
     stopper = lab.EarlyStopping(2)
     check.equal(stops(stopper, [NAN, NAN, 5.0, NAN]), [False, True, False, False])
