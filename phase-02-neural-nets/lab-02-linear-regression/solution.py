@@ -137,7 +137,9 @@ def normal_equation(X: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, float]:
     w solves Xcᵀ Xc w = Xcᵀ yc, where Xc and yc are X and y less their means over the
     rows, and b makes the residuals sum to 0 (Legendre 1805). Where many w fit equally
     well (columns that depend on each other, more columns than rows), it is the one with
-    the smallest ‖w‖; b does not count in that. ValueError as `as_data`.
+    the smallest ‖w‖; b does not count in that. A singular value of Xc at or below
+    max(N, D) · 2.2e-16 of the largest is rounding and counts as 0, as it does in
+    np.linalg.lstsq. ValueError as `as_data`.
     """
     # task 2
     X, y = as_data(X, y)
@@ -155,8 +157,9 @@ class Standardizer:
 
     Attributes, float64 (D,), set by `fit`: `mean`, and `scale`, the root of the mean
     squared deviation (divided by N, not by N - 1). For a column of N equal numbers
-    `scale` is exactly 1, also where rounding makes their deviation 1e-17. What happens
-    before `fit` is not graded.
+    `scale` is exactly 1, also where rounding makes their deviation 1e-17 or 1e-10; for
+    any other column it is the deviation, even 1e-13. So equality decides, no threshold.
+    What happens before `fit` is not graded.
     """
 
     def fit(self, X: ArrayLike) -> Standardizer:
@@ -174,7 +177,7 @@ class Standardizer:
         return (as_matrix(X, len(self.mean)) - self.mean) / self.scale
 
     def inverse_transform(self, Z: ArrayLike) -> np.ndarray:
-        """The X (M, D) of which `transform` made Z (M, D)."""
+        """The X (M, D) of which `transform` made Z (M, D); a wrong D is not graded."""
         # task 3
         return np.asarray(Z, dtype=np.float64) * self.scale + self.mean
 
@@ -229,13 +232,13 @@ def gradient_descent(
     Every batch makes one step: w and b change by -lr times their gradients, which are
     those of the mean loss over the rows of the batch plus (lam/2) ‖w‖², both at the old
     w and b. After each epoch, `losses` gets the mean loss over all N rows plus (lam/2)
-    ‖w‖². Nothing stops it early, not even infinity; 0 epochs give zeros and [].
+    ‖w‖². Nothing stops it early, not even infinity; NumPy may warn of overflow then.
 
     Args:
         X, y: (N, D) and (N,).
         loss: "mse", "mae" or "huber".
         lr: the learning rate, above 0.
-        epochs: passes over the data.
+        epochs: passes over the data, from 0 (zeros and []) up; below 0 is not graded.
         batch_size: rows in a step, at least 1; the last batch of an epoch has what is
             left. None makes one step an epoch, with all rows.
         lam: the ridge penalty, at least 0. It does not touch b.
@@ -245,8 +248,8 @@ def gradient_descent(
             to right; nothing else is drawn. Without rng, rows stay in their order.
 
     Raises:
-        ValueError: `loss`, `lr`, `lam`, or a `delta` or `batch_size` that is used, is
-            out of its range, or as `as_data`.
+        ValueError: `loss`, `lr` or `lam` is out of its range; so is `batch_size`, or
+            `delta` with "huber" (at the latest in the first epoch); or as `as_data`.
     """
     # task 4
     X, y = as_data(X, y)
@@ -335,7 +338,7 @@ def degree_errors(
     The fit on the standardised features is `normal_equation` for lam = 0, else `ridge`.
 
     Returns two lists of Python floats, one entry per degree in the order given: the mse
-    on (x, y), which was fitted, and on (x_new, y_new).
+    on (x, y), which was fitted, and on (x_new, y_new). Bad input is not graded here.
     """
     # task 7
     seen, new = [], []

@@ -25,10 +25,10 @@ SOLVED = {"rtol": 1e-8, "atol": 1e-8}  # through a linear system
 EIGHTHS = st.integers(-40, 40).map(lambda i: i / 8)  # sums of these are exact
 
 
-def check_model(got, w, b, **tolerance):
-    """A pair (w, b), where b is a float."""
-    check.close(got[0], w, **tolerance, name="w")
-    check.close(got[1], float(b), **tolerance, name="b")
+def check_model(got, w, b, *, about="", **tolerance):
+    """A pair (w, b), where b is a float; `about` says what the call does not show."""
+    check.close(got[0], w, **tolerance, name=f"w{about}")
+    check.close(got[1], float(b), **tolerance, name=f"b{about}")
 
 
 def best_fit(X, y, lam=0.0):
@@ -185,7 +185,7 @@ def test_copied_columns_share_their_weight(lab, rng):
     got = lab.normal_equation(copied, y)
     w, b = best_fit(X, y)
     expected = np.array([w[0], w[1] / 2, w[2], w[1] / 2, 0.0])
-    check_model(got, expected, b, **SOLVED)
+    check_model(got, expected, b, about=" with a copied column", **SOLVED)
 
 
 @task(2)
@@ -193,7 +193,8 @@ def test_more_columns_than_rows_gives_the_shortest_weights(lab, rng):
     X, y = rng.normal(3, 1, size=(5, 9)), rng.normal(size=5)
     got = lab.normal_equation(X, y)
     w = np.linalg.pinv(X - X.mean(axis=0), rcond=1e-10) @ (y - y.mean())
-    check_model(got, w, y.mean() - X.mean(axis=0) @ w, **SOLVED)
+    b = y.mean() - X.mean(axis=0) @ w
+    check_model(got, w, b, about=" from 5 rows, 9 columns: the shortest", **SOLVED)
 
 
 @task(2)
@@ -231,7 +232,8 @@ def test_eight_rows_and_two_new_ones(lab):
     check.close(scaler.inverse_transform(Z), new, **EXACT, name="back")
     # (x1 - 5) / 2 · 4 + (x2 - 10) · 3 + (x3 - 4) / 4 · 8 + 1
     got = scaler.unscale([4.0, 3.0, 8.0], 1.0)
-    check_model(got, np.array([2.0, 3.0, 2.0]), -47.0, **EXACT)
+    fitted = " of unscale, mean (5, 10, 4), scale (2, 1, 4)"
+    check_model(got, np.array([2.0, 3.0, 2.0]), -47.0, about=fitted, **EXACT)
 
 
 @task(3)
@@ -243,22 +245,32 @@ def test_drawn_columns_against_statistics(lab, rng):
     check.close(scaler.mean, mean, rtol=1e-9, name="mean")
     check.close(scaler.scale, scale, rtol=1e-9, name="scale")
     new, w = rng.normal(1, 50, size=(6, 4)), rng.normal(size=4)
-    check.close(scaler.transform(new), (new - mean) / scale, rtol=1e-8)
-    check.close(scaler.inverse_transform(new), new * scale + mean, rtol=1e-8)
+    Z = (new - mean) / scale
+    check.close(scaler.transform(new), Z, rtol=1e-8, name="transform")
+    back = scaler.inverse_transform(new)
+    check.close(back, new * scale + mean, rtol=1e-8, name="inverse_transform")
     got = scaler.unscale(w, 2.5)
-    check_model(got, w / scale, 2.5 - math.fsum(w * mean / scale), rtol=1e-8)
+    b = 2.5 - math.fsum(w * mean / scale)
+    fitted = f" of unscale, mean {np.round(mean, 3)}, scale {np.round(scale, 3)}"
+    check_model(got, w / scale, b, rtol=1e-8, about=fitted)
     predicted = new @ np.asarray(got[0]) + got[1]
-    check.close(predicted, (new - mean) / scale @ w + 2.5, rtol=1e-6)
+    check.close(predicted, Z @ w + 2.5, rtol=1e-6, name="predictions for X and for Z")
 
 
 @task(3)
 def test_constant_columns_and_those_with_little_spread(lab, rng):
-    little = np.array([1e-9, 3e-9] * 5)  # mean 2e-9, deviation 1e-9
-    X = np.column_stack([rng.normal(size=10), np.full((10, 2), [0.1, 123.4]), little])
+    # the deviation of ten times 1234567.1 comes out as 2e-10: above that of the last
+    equal = np.array([0.1, 123.4, 1234567.1])
+    few = np.outer([1.0, 3.0] * 5, [1e-9, 1e-13])  # means 2e-9 and 2e-13
+    X = np.column_stack([rng.normal(size=10), np.tile(equal, (10, 1)), few])
     scaler = lab.Standardizer().fit(X)
-    expected = np.array([1.0, 1.0, 1e-9])
-    check.close(scaler.scale[1:], expected, rtol=1e-9, atol=0.0, name="scale")
-    Z = scaler.transform(X + np.array([0.0, 2.0, 3.0, 0.0]))
+    for column, scale in [(5, 1e-13), (4, 1e-9)]:
+        name = f"scale of a column of {scale:.0e} and {3 * scale:.0e}"
+        got = scaler.scale[column : column + 1]
+        check.close(got, np.array([scale]), rtol=1e-9, atol=0.0, name=name)
+    name = f"scale of constant columns {equal.tolist()}"
+    check.close(scaler.scale[1:4], np.ones(3), **EXACT, name=name)
+    Z = scaler.transform(X + np.array([0.0, 2.0, 3.0, 0.0, 0.0, 0.0]))
     check.close(Z[:, 1:3], np.tile([2.0, 3.0], (10, 1)), **EXACT, name="transform")
 
 
@@ -307,10 +319,10 @@ def cut(order, size):
     return [list(order[i : i + size]) for i in range(0, len(order), size)]
 
 
-def check_path(got, expected):
+def check_path(got, expected, about):
     """The end of the walk and the loss after each epoch."""
-    check.close(got.losses, expected[2], rtol=1e-9, name="losses")
-    check_model((got.w, got.b), *expected[:2], rtol=1e-9)
+    check.close(got.losses, expected[2], rtol=1e-9, name=f"losses, {about}")
+    check_model((got.w, got.b), *expected[:2], about=f", {about}", rtol=1e-9)
 
 
 @task(4)
@@ -332,13 +344,27 @@ def test_one_epoch_of_single_rows_by_hand(lab):
 
 
 @task(4)
+def test_two_batches_and_a_penalty_by_hand(lab):
+    given = {"lr": 0.125, "epochs": 1, "batch_size": 2, "lam": 1.0}
+    got = lab.gradient_descent(SMALL_X, SMALL_Y, **given)
+    # step 1: slopes -2, -4, so (-2, -8) and -6: w (0.25, 1), b 0.75
+    # step 2: slopes 2, 4.25, so (10.5, 6.25) + w, the penalty's part, and 6.25
+    w, b = np.array([-1.09375, 0.09375]), -0.03125
+    check_model((got.w, got.b), w, b, about=", lam=1", **EXACT)
+    # r: -3.125, -3.84375, -1.03125, -0.125; ½ ‖w‖² is 0.6025390625
+    mean = (9.765625 + 14.7744140625 + 1.0634765625 + 0.015625) / 4
+    check.close(got.losses, [mean + 0.6025390625], **EXACT, name="losses, lam=1")
+
+
+@task(4)
 def test_paths_in_row_order_against_loops(lab, rng):
     X, y = rng.normal(1, 1, size=(11, 3)), rng.normal(5, 2, 11)
     kinds = [("mse", None, 0.2), ("mse", 4, 0.0), ("mae", 11, 0.0), ("huber", 3, 0.3)]
     for loss, size, lam in [*kinds, ("mae", None, 0.1), ("mse", 50, 0.0)]:
         given = {"loss": loss, "lr": 0.02, "lam": lam, "delta": 2.5}
         got = lab.gradient_descent(X, y, epochs=5, batch_size=size, **given)
-        check_path(got, walk(X, y, [cut(range(11), size or 11)] * 5, **given))
+        expected = walk(X, y, [cut(range(11), size or 11)] * 5, **given)
+        check_path(got, expected, f"{loss}, 11 rows, batch_size={size}, lam={lam}")
 
 
 @task(4)
@@ -349,7 +375,8 @@ def test_shuffled_paths_against_loops(lab, rng):
         given = {"lr": 0.02, "lam": 0.1}
         got = lab.gradient_descent(X, y, epochs=4, batch_size=size, rng=theirs, **given)
         orders = [ours.permutation(13) if size else range(13) for _ in range(4)]
-        check_path(got, walk(X, y, [cut(o, size or 13) for o in orders], **given))
+        expected = walk(X, y, [cut(o, size or 13) for o in orders], **given)
+        check_path(got, expected, f"shuffled, 13 rows, batch_size={size}, lam=0.1")
         check.equal(theirs.random(), ours.random(), name="next number of rng")
 
 
@@ -527,6 +554,9 @@ def test_three_points_of_a_parabola(lab):
     # degree 1 is the level line 2/3; degree 2 goes through all points
     check.close(got[0], [2 / 9, 0.0], **SOLVED, name="fitted points")
     check.close(got[1], [725 / 18, 0.0], **SOLVED, name="new points")
+    got = lab.degree_errors([-1, 0, 1], [1, 0, 1], [2, 3], [4, 9], [2, 1])
+    check.close(got[0], [0.0, 2 / 9], **SOLVED, name="fitted, in the order [2, 1]")
+    check.close(got[1], [0.0, 725 / 18], **SOLVED, name="new, in the order [2, 1]")
 
 
 def errors_by_lstsq(x, y, x_new, y_new, degree, lam):
@@ -547,5 +577,5 @@ def test_errors_of_drawn_curves(lab, rng):
         got = lab.degree_errors(x, y, x_new, y_new, degrees, lam=lam)
         pairs = [errors_by_lstsq(x, y, x_new, y_new, d, lam) for d in degrees]
         fitted, unseen = (list(errors) for errors in zip(*pairs, strict=True))
-        check.close(got[0], fitted, rtol=1e-6, name=f"fitted points, lam={lam}")
-        check.close(got[1], unseen, rtol=1e-6, name=f"new points, lam={lam}")
+        check.close(got[0], fitted, rtol=1e-6, name=f"fitted, lam={lam}")
+        check.close(got[1], unseen, rtol=1e-6, name=f"new, lam={lam}")

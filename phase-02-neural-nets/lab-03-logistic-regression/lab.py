@@ -119,7 +119,7 @@ def bce_grad(
 
     Entry i is (sigmoid(z_i) - y_i) / N (Bishop 2006, eq. 4.91, there of a sum). With
     weights, weight_i / (sum of weights) stands in place of 1 / N. Returns float64 (N,),
-    right to 1e-12. Arguments and errors as `bce_with_logits`.
+    right to 1e-12 (absolute). Arguments and errors as `bce_with_logits`.
     """
     raise NotImplementedError("task 3")
 
@@ -135,8 +135,9 @@ def loss_and_grad(
 ) -> tuple[float, np.ndarray, float]:
     """The loss of a model and its gradient.
 
-    The loss is bce_with_logits(X @ w + b, y, sample_weight) + (lam / 2) * (sum of w²):
-    the penalty is on the weights only, not on the bias, and is never weighted.
+    The loss is bce_with_logits(X @ w + b, y, sample_weight=sample_weight) plus
+    (lam / 2) * (sum of w²): the penalty is on the weights only, not on the bias, and
+    `sample_weight` does not touch it.
 
     Args:
         w, b, X: the model and the examples: (D,), a number, (N, D).
@@ -190,8 +191,9 @@ def gradient_check(
 
     For one entry it is |a - n| / max(|a| + |n|, 1e-12), a from `grad` and n from
     `numerical_gradient`: 0 where they are equal, 1/3 where one is twice the other, at
-    most 1. Below 1e-6 means right and above 1e-3 wrong, except for derivatives so near
-    0 that n is all rounding (about 1e-11 * |f|).
+    most 1. (The larger of the two, not their sum, so that 1/3 is 1/3 for small ones
+    too.) Below 1e-6 means right and above 1e-3 wrong, except for derivatives so near 0
+    that n is all rounding (about 1e-11 * |f|).
 
     Args:
         f, x, h: as `numerical_gradient`; x comes back as it was.

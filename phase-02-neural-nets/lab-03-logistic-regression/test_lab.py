@@ -267,9 +267,14 @@ def test_views_single_precision_and_empty_arrays(lab):
     def f(x):
         return float(np.square(x).sum())
 
-    for x in (base[:3, :4].T, base[::2, 5:1:-1], single, np.array(0.75)):
-        got = lab.numerical_gradient(f, x, h=0.125)
-        check.equal(np.asarray(got), np.asarray(2 * x, dtype=np.float64))
+    for about, x in [
+        ("x is a transposed view of a larger array", base[:3, :4].T),
+        ("x is every second row of an array, columns backwards", base[::2, 5:1:-1]),
+        ("x is float32", single),
+        ("x is a 0-d array", np.array(0.75)),
+    ]:
+        got = np.asarray(lab.numerical_gradient(f, x, h=0.125))
+        check.equal(got, np.asarray(2 * x, dtype=np.float64), name=about)
     empty = np.empty((0, 3))
     check.equal(lab.numerical_gradient(f, empty), np.empty((0, 3)), name="empty")
     check.equal(lab.gradient_check(f, np.empty((0, 3)), empty), 0.0, name="empty")
@@ -321,9 +326,10 @@ def test_right_gradients_pass_and_wrong_ones_do_not(lab, rng):
     def error(grad, scale=1.0):
         return lab.gradient_check(lambda x: scale * float(np.exp(x).sum()), grad, x)
 
+    twice = "2x, of size 1e-8: 1e-12 is a floor, nothing to add"
     check.close(error(right), 0.0, atol=1e-9, name="right")
     check.close(error(1e-8 * right, 1e-8), 0.0, atol=1e-9, name="right, of size 1e-8")
-    check.close(error(2e-8 * right, 1e-8), 1 / 3, rtol=1e-6, name="2x, of size 1e-8")
+    check.close(error(2e-8 * right, 1e-8), 1 / 3, rtol=1e-6, name=twice)
     check.close(error(-right), 1.0, rtol=1e-6, name="sign turned")
     wrong = right.copy()
     wrong[0, 1] *= 1.5
@@ -423,25 +429,27 @@ def test_four_points_and_three_thresholds(lab):
     # z = 0, 1/4, -1, 4, so p = 1/2 exactly, 0.56, 0.27, 0.98
     got = lab.predict_proba(X, w, 1.0)
     check.close(got, expit(np.array([0.0, 0.25, -1.0, 4.0])), **EXACT, name="p")
-    check.equal(lab.predict(X, w, 1.0), np.array([1, 1, 0, 1]), name="0.5")
+    got = lab.predict(X, w, 1.0)
+    check.equal(got, np.array([1, 1, 0, 1]), name="threshold=0.5, the default")
     got = lab.predict(X, w, 1.0, threshold=0.75)
-    check.equal(got, np.array([0, 0, 0, 1]), name="0.75")
+    check.equal(got, np.array([0, 0, 0, 1]), name="threshold=0.75")
     got = lab.predict(X, w, 1.0, threshold=0.25)
-    check.equal(got, np.array([1, 1, 1, 1]), name="0.25")
+    check.equal(got, np.array([1, 1, 1, 1]), name="threshold=0.25")
 
 
 @task(6)
 def test_lines_by_hand_and_drawn(lab, rng):
     x1, x2 = np.array([0.0, 1.0, -2.5]), np.array([0.25, 0.75, -1.0])
     got = lab.boundary_x2([2.0, -4.0], 1.0, x1)
-    check.close(got, x2, **EXACT, name="0.5")
+    check.close(got, x2, **EXACT, name="threshold=0.5, the default")
     got = lab.boundary_x2([2.0, -4.0], 1.0, x1, threshold=0.75)
-    check.close(got, x2 - LN3 / 4, **EXACT, name="0.75")
+    check.close(got, x2 - LN3 / 4, **EXACT, name="threshold=0.75")
     for threshold in (0.5, 0.1, 0.85):
         w, b, x1 = rng.uniform(0.5, 2, size=2), float(rng.normal()), rng.normal(size=5)
         got = lab.boundary_x2(w, b, x1, threshold=threshold)
         p = expit(w[0] * x1 + w[1] * np.asarray(got) + b)
-        check.close(p, np.full(5, threshold), **EXACT, name="p on the line")
+        name = f"p on the line, threshold={threshold}"
+        check.close(p, np.full(5, threshold), **EXACT, name=name)
 
 
 @task(6)
@@ -452,7 +460,8 @@ def test_drawn_predictions(lab, rng):
         check.close(lab.predict_proba(X, w, b), p, **EXACT, name="probabilities")
         X, p = X[np.abs(p - threshold) > 1e-6], p[np.abs(p - threshold) > 1e-6]
         got = lab.predict(X, w, b, threshold=threshold)
-        check.equal(got, (p > threshold).astype(np.int64), name=f"at {threshold}")
+        expected = (p > threshold).astype(np.int64)
+        check.equal(got, expected, name=f"threshold={threshold}")
 
 
 @task(6)

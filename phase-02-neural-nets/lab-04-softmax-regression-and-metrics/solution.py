@@ -47,7 +47,8 @@ def as_scores(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A row of K numbers per example, float64 (N, K), and its class, int64 (N,).
 
-    ValueError: not (N, K) with N and K at least 1, or as `as_labels` for N classes.
+    ValueError: not (N, K) with N and K at least 1, or the two differ in length; and
+    both errors of `as_labels` for K classes.
     """
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 2 or 0 in scores.shape:
@@ -58,14 +59,15 @@ def as_scores(
 
 
 def as_counts(cm: ArrayLike) -> np.ndarray:
-    """A confusion matrix as float64 (K, K).
+    """A confusion matrix of finite numbers as float64 (K, K).
 
     ValueError: `cm` is not square, sums to 0, or an entry is negative or not whole.
     """
     cm = np.asarray(cm, dtype=np.float64)
     if cm.ndim != 2 or cm.shape[0] != cm.shape[1]:
         raise ValueError(f"cm must have shape (K, K), got {cm.shape}")
-    if not ((cm >= 0) & (cm == np.round(cm))).all() or cm.sum() == 0:
+    whole = np.isfinite(cm) & (cm >= 0) & (cm == np.round(cm))
+    if not whole.all() or cm.sum() == 0:
         raise ValueError("cm must hold whole counts, and at least one example")
     return cm
 
@@ -203,7 +205,7 @@ class SoftmaxRegression:
         Args:
             X, y: (N, D) and integers (N,), the true classes; N is at least 1.
             lr: step size, above 0.
-            epochs: passes over the data; 0 leaves W and b alone.
+            epochs: passes over the data, 0 or more; 0 leaves W and b alone.
             batch_size: rows a step, at least 1; None takes all and draws nothing.
             lam: strength of the penalty, at least 0.
             class_weight: as in `softmax_cross_entropy`, for each batch by itself.
@@ -211,9 +213,10 @@ class SoftmaxRegression:
                 minibatches(X, y, batch_size=batch_size, rng=rng), which draws one
                 rng.permutation(N); nothing else is drawn. None keeps the order.
 
-        Returns the loss over all N rows with the penalty after each epoch, as Python
-        floats. ValueError: `lr`, `lam` or `batch_size` is out of its range, or as
-        `logits`, `as_scores` (its names are fine) and `softmax_cross_entropy`.
+        Returns the loss over all N rows (class weights included) plus the penalty after
+        each epoch, as Python floats. ValueError: `lr`, `lam` or `batch_size` is out of
+        its range. Errors also as `logits` for X, and as `softmax_cross_entropy` for the
+        logits of X and y: y is checked against K, and may be called targets there.
         """
         # task 4
         if not (lr > 0 and lam >= 0):
@@ -310,7 +313,8 @@ def reliability(
     probs (N, K) are probabilities, y (N,) the true classes. The prediction is the most
     probable class (the lower of equal ones), the confidence c its probability. Bin m =
     0..n_bins - 1 has m / n_bins <= c < (m + 1) / n_bins; the last bin also has c = 1,
-    and what rounding put above 1.
+    and what rounding put above 1. Where c and a border differ by rounding only, as 0.6
+    and 3/5 do, either side is right.
 
     Returns:
         conf: float64 (n_bins,), the mean confidence of the examples in each bin.

@@ -80,6 +80,8 @@ def gain(nonlinearity: str, *, slope: float = LEAKY_SLOPE) -> float:
 
     1 for "linear" and "sigmoid", 5/3 for "tanh", sqrt(2) for "relu" and
     sqrt(2 / (1 + slope^2)) for "leaky_relu": the list of PyTorch's `calculate_gain`.
+    Those of "linear" and the ReLUs keep the mean square; those of "tanh" and "sigmoid"
+    are conventions, good in practice and not derived here.
     `slope` is that of "leaky_relu" left of 0; the others do not use it. Returns a
     Python float. ValueError if `nonlinearity` is another name.
     """
@@ -177,7 +179,7 @@ def forward(
 def forward_stats(
     x: np.ndarray, weights: Sequence[np.ndarray], activation: str
 ) -> list[LayerStats]:
-    """The statistics of h_1 .. h_L, without h_0; arguments, errors as in `forward`."""
+    """The statistics of h_1 .. h_L, without h_0; N is at least 1, else as `forward`."""
     raise NotImplementedError("task 3")
 
 
@@ -240,10 +242,10 @@ def distinct_units(W: np.ndarray, *, atol: float = 1e-12) -> int:
 def clip_grad_norm(grads: Sequence[np.ndarray], max_norm: float) -> float:
     """Shorten the gradient to `max_norm` if it is longer (Pascanu et al. 2013).
 
-    Its norm is that of all entries of all float64 arrays as one long vector. Where it
-    is above `max_norm`, each array is multiplied IN PLACE by max_norm / norm; otherwise
-    no entry changes. An infinite `max_norm` never clips. Returns the norm before as a
-    Python float, 0.0 without arrays. ValueError if `max_norm` is not above 0.
+    Its norm is that of all entries (finite ones) of all float64 arrays as one long
+    vector. Where it is above `max_norm`, each array is multiplied IN PLACE by max_norm
+    / norm; otherwise no entry changes. An infinite `max_norm` never clips. Returns the
+    norm before as a Python float, 0.0 without arrays. ValueError: `max_norm` not > 0.
     """
     raise NotImplementedError("task 7")
 
@@ -252,7 +254,8 @@ def diagnose(stats: Sequence[LayerStats], grad_norms: Sequence[float]) -> str:
     """Name what `forward_stats` and `gradient_norms` show, the first layer first.
 
     The first of these that holds:
-    1. "dead": some layer's `fraction_zero` is at least DEAD_SHARE.
+    1. "dead": some layer's `fraction_zero` is at least DEAD_SHARE; nearly all entries
+       are 0, which is a sign of dead units and not a count of them.
     2. "saturated": some layer's `fraction_saturated` is at least SATURATED_SHARE.
     3. "exploding": a `second_moment` or norm is infinite or NaN, or the last moment is
        above RATIO * the first, or the first norm above RATIO * the last one.

@@ -149,7 +149,8 @@ def test_orthogonal_is_what_gram_and_schmidt_make(lab, rng):
         Q = gram_schmidt(theirs.standard_normal(tall))
         got = lab.orthogonal((d_in, d_out), gain=1.5, rng=mine)
         expected = 1.5 * (Q.T if d_in < d_out else Q)
-        check.close(got, expected, rtol=1e-8, atol=1e-9, name=f"({d_in}, {d_out})")
+        name = f"({d_in}, {d_out}), from a draw of {tall}"
+        check.close(got, expected, rtol=1e-8, atol=1e-9, name=name)
         W = np.asarray(got)  # with 1.5² = 2.25 on the diagonal
         small = W.T @ W if d_in >= d_out else W @ W.T
         check.close(small, 2.25 * np.eye(min(d_in, d_out)), **EXACT, name="W^T W")
@@ -170,10 +171,16 @@ def test_shapes_that_are_none(lab, rng):
 # --- Task 3 ----------------------------------------------------------------------
 
 
-def four_numbers(stats):
-    """A list of LayerStats as an array (L, 4)."""
-    fields = ("second_moment", "mean", "fraction_zero", "fraction_saturated")
-    return np.array([[getattr(s, name) for name in fields] for s in stats], dtype=float)
+FIELDS = ("second_moment", "mean", "fraction_zero", "fraction_saturated")
+
+
+def same_statistics(stats, expected, case):
+    """Every field of every layer is the expected number."""
+    check.equal(len(stats), len(expected), name=f"number of layers, {case}")
+    for i, (layer, row) in enumerate(zip(stats, expected, strict=True), start=1):
+        for field, value in zip(FIELDS, row, strict=True):
+            name = f"{field} of layer {i}, {case}"
+            check.close(float(getattr(layer, field)), value, **EXACT, name=name)
 
 
 def statistics_by_counting(h, activation):
@@ -200,9 +207,9 @@ def test_two_layers_by_hand(lab):
     after = [np.array([[3.0, 0.0, 0.0], [0.0, 1.0, 0.0]])]
     after.append(after[0][:, :2])
     check.close(h, [x, *after], **EXACT, name="h")
-    got = four_numbers(lab.forward_stats(x, weights, "relu"))
-    expected = np.array([[10 / 6, 4 / 6, 4 / 6, 0.0], [10 / 4, 1.0, 0.5, 0.0]])
-    check.close(got, expected, **EXACT, name="statistics, one layer a row")
+    got = lab.forward_stats(x, weights, "relu")
+    expected = [[10 / 6, 4 / 6, 4 / 6, 0.0], [10 / 4, 1.0, 0.5, 0.0]]
+    same_statistics(got, expected, "relu")
 
 
 @task(3)
@@ -213,7 +220,8 @@ def test_flat_parts_of_tanh_and_sigmoid(lab):
         ("tanh", 1, 3 / 8), ("sigmoid", 2, 3 / 8), ("linear", 1, 0.0), ("relu", 9, 0.0)
     ]:  # fmt: skip
         (got,) = lab.forward_stats(x, [factor * np.eye(4)], name)
-        check.close(got.fraction_saturated, share, **EXACT, name=name)
+        about = f"fraction_saturated of the one layer, {name}"
+        check.close(got.fraction_saturated, share, **EXACT, name=about)
 
 
 @task(3)
@@ -224,9 +232,9 @@ def test_every_activation_against_loops(lab, rng):
         z, h = lab.forward(x, weights, name)
         check.close(z, zs, **EXACT, name=f"z, {name}")
         check.close(h, hs, **EXACT, name=f"h, {name}")
-        got = four_numbers(lab.forward_stats(x, weights, name))
-        expected = np.array([statistics_by_counting(out, name) for out in hs[1:]])
-        check.close(got, expected, **EXACT, name=f"statistics, {name}")
+        got = lab.forward_stats(x, weights, name)
+        expected = [statistics_by_counting(out, name) for out in hs[1:]]
+        same_statistics(got, expected, name)
 
 
 @task(3)
@@ -449,7 +457,7 @@ def test_three_four_twelve(lab):
     grads = [np.array([[3.0, 0.0]]), np.array([-4.0]), np.array([[0.0], [12.0]])]
     check.close(lab.clip_grad_norm(grads, 6.5), 13.0, **EXACT, name="norm before")
     expected = [np.array([[1.5, 0.0]]), np.array([-2.0]), np.array([[0.0], [6.0]])]
-    check.close(grads, expected, **EXACT, name="grads")
+    check.close(grads, expected, **EXACT, name="grads, changed in place")
 
 
 @task(7, mutates=True)
@@ -472,7 +480,8 @@ def test_drawn_gradients_keep_their_direction(lab, rng):
     norm = math.sqrt(math.fsum(v * v for v in flat))
     before = [g.copy() for g in grads]
     check.close(lab.clip_grad_norm(grads, norm / 7), norm, **EXACT, name="norm before")
-    check.close(grads, [g / 7 for g in before], **EXACT, name="grads")
+    expected = [g / 7 for g in before]
+    check.close(grads, expected, **EXACT, name="grads, changed in place")
     check.close(lab.clip_grad_norm(grads, norm), norm / 7, **EXACT, name="norm after")
 
 
