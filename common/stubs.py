@@ -68,6 +68,20 @@ def definitions(source: str) -> dict[str, str]:
     return found
 
 
+def rewritten(source: str, reference: str) -> set[int]:
+    """The tasks of which something is not written as in the reference."""
+    try:
+        theirs = definitions(source)
+    except (SyntaxError, ValueError):
+        return set()
+    ours = definitions(reference)
+    return {
+        item.task
+        for item in owned(reference)
+        if theirs.get(item.name) != ours[item.name]
+    }
+
+
 def spans(source: str) -> dict[str, range]:
     """The lines (counted from 1) of each function, method and constant."""
     try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from common import labs, scaffold
-from common.grading import runner, verify
+from common import labs, scaffold, stubs
+from common.grading import grade, runner, verify
 
 
 @pytest.fixture
@@ -38,3 +38,15 @@ def test_a_server_that_dies_is_our_fault(lab):
         with pytest.raises(runner.HarnessFault, match="ended"):
             worker.submit({"source": "", "path": "x", "secret": "y"})
             list(worker.results())
+
+
+def test_a_task_asked_for_by_itself_stands_on_the_references_others():
+    """`labs grade 1.1.4` with task 4 written and the others not."""
+    lab = labs.find("1.1")[0]
+    with runner.open_worker(lab) as worker:
+        for task in lab.tasks:
+            source = stubs.keep_only(lab.source(), task.id)
+            options = {"tasks": [task.id], "controls": False}
+            path = lab.file("lab.py")
+            record = grade.Grading(lab, path, source, worker, **options).run()
+            assert [t["verdict"] for t in record["tasks"]] == ["earned"], task.id

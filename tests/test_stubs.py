@@ -567,3 +567,11 @@ def test_graft_on_the_first_labs_stub(module, task):
             assert not calls[other]()
         except NotImplementedError:
             continue
+
+
+def test_what_is_rewritten():
+    source = labs.find("1.1")[0].source()
+    assert stubs.rewritten(source, source) == set()
+    others = stubs.rewritten(stubs.keep_only(source, 3), source)
+    assert others == {item.task for item in stubs.owned(source)} - {3}
+    assert stubs.rewritten("def broken(:", source) == set()

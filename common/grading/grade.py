@@ -86,6 +86,7 @@ class Grading:
         self.skipped = [t for t in worker.tests if t["missing"]]
         self._worker, self._reference = worker, lab.source()
         self._names = stubs.task_names(self._reference)
+        self._rewritten = stubs.rewritten(source, self._reference)
         self._with_controls, self._shuffle = controls, shuffle
         self._controls_started = False
         self._memory = {} if memory is None else memory
@@ -204,7 +205,7 @@ class Grading:
                 continue
             if state.result is None or state.grafted:
                 return
-            unearned = [t for t in self.states if t < id and not self._earned(t)]
+            unearned = [t for t in self._earlier(id) if not self._earned(t)]
             if self._graft_may_help(state, unearned):
                 state.grafted = unearned
                 job = self._task_job(state) | {"graft": unearned}
@@ -213,8 +214,13 @@ class Grading:
             state.final = True
             self._settle(id, state)
 
+    def _earlier(self, id: int) -> list[int]:
+        """The tasks before this one; those not asked for only if they are not ours."""
+        before = [task.id for task in self.lab.tasks if task.id < id]
+        return [t for t in before if t in self.states or t in self._rewritten]
+
     def _earned(self, id: int) -> bool:
-        return self.states[id].verdict == EARNED
+        return id in self.states and self.states[id].verdict == EARNED
 
     def _graft_may_help(self, state: TaskState, unearned: list[int]) -> bool:
         """Whether a lost task could be lost through an earlier one."""
