@@ -276,7 +276,8 @@ def _lead_along(offsets: np.ndarray, votes: np.ndarray, j: int) -> float:
     # points fall apart into the first few on one side and the rest on the other.
     dx, dy = offsets[j]
     left, right = dx * offsets[:, 1], dy * offsets[:, 0]
-    on = np.abs(left - right) <= 1e-12 * np.abs(right)
+    lengths = np.hypot(dx, dy) * np.hypot(*offsets.T)
+    on = np.abs(left - right) <= 1e-12 * lengths  # the sine of the angle, but rounding
     apart = (np.sign(left - right) * votes)[~on].sum()
     along = np.argsort(offsets[on] @ offsets[j])
     cuts = 2 * np.cumsum(votes[on][along]) - votes[on].sum()  # first few, minus rest

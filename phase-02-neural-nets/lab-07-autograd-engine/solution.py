@@ -58,7 +58,11 @@ class Node:
         return self._result(a * b, "*", (self, b), (other, a))
 
     def __pow__(self, exponent: float) -> Self:
-        """For an int or float `exponent`; TypeError for all else, such as a Value."""
+        """For an int or float `exponent`; TypeError for all else, such as a Value.
+
+        At base 0 the local derivative is 1 for exponent 1 and 0 for exponents above 1;
+        exponents below 1 are not asked for there.
+        """
         # task 1
         if not isinstance(exponent, (int, float)):
             raise TypeError(f"exponent must be an int or float, got {exponent!r}")
@@ -83,7 +87,7 @@ class Node:
         return self._result(y, "tanh", (self, 1.0 - y * y))
 
     def sigmoid(self) -> Self:
-        """1 / (1 + e^-self), to within 1e-15, and without overflow at -1000 or 1000."""
+        """1 / (1 + e^-self), within 1e-15 (absolute), no overflow at -1000 or 1000."""
         # task 1
         y = 0.5 + 0.5 * self.xp.tanh(0.5 * self.data)  # the same function
         return self._result(y, "sigmoid", (self, y * (1.0 - y)))
@@ -160,7 +164,7 @@ class Value(Node):
     """A number that remembers how it was computed.
 
     data: a Python float. grad: d(root)/d(self), a float, 0.0 until `root.backward()`.
-    edges: pairs (operand, local derivative), all floats; () for a leaf.
+    edges: pairs (operand, local derivative as a float); () for a leaf.
     """
 
     __slots__ = ()
@@ -430,10 +434,11 @@ def no_grad() -> Iterator[None]:
 def cross_entropy(logits: Tensor, targets: np.ndarray) -> Tensor:
     """Mean over the batch of -log softmax(logits)[target], in nats; its shape is ().
 
-    Finite for logits of any size. Its gradient (softmax - one-hot) / N follows from the
-    operations. `logits` is (N, K) with N at least 1, `targets` N integers from 0 to
-    K - 1. ValueError: `logits` is not two-dimensional, or `targets` is not (N,), not of
-    an integer dtype, or out of range.
+    Without overflow in exp, however large the logits, and without log(0), however far
+    apart the rows. The gradient (softmax - one-hot) / N follows from the operations.
+    `logits` is (N, K) with N at least 1, `targets` N integers from 0 to K - 1.
+    ValueError: `logits` is not two-dimensional, or `targets` is not (N,), not of an
+    integer dtype, or out of range.
     """
     # task 8
     targets = np.asarray(targets)

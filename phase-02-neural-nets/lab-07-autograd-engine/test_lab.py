@@ -128,6 +128,21 @@ def test_eight_operations_by_hand(lab):
 
 
 @task(1)
+def test_powers_at_base_zero(lab):
+    for exponent, slope in [(1, 1.0), (2, 0.0), (2.5, 0.0)]:
+        zero, text = lab.Value(0.0), f"Value(0) ** {exponent}"
+        y = zero**exponent
+        check.close(y.data, 0.0, name="data", input=text)
+        got = float(local(y, zero))
+        check.close(got, slope, **TIGHT, name="local derivative", input=text)
+    pair = lab.Tensor([0.0, 1.0], requires_grad=True)
+    y, text = pair**2, "Tensor([0, 1]) ** 2"
+    check.close(y.data, np.array([0.0, 1.0]), name="data", input=text)
+    got, slopes = local(y, pair), np.array([0.0, 2.0])
+    check.close(got, slopes, **TIGHT, name="local derivative", input=text)
+
+
+@task(1)
 def test_sigmoid_far_from_zero(lab):
     for x, expected in [(-1000.0, 0.0), (1000.0, 1.0), (-2.0, 1 / (1 + math.e**2))]:
         y, text = lab.Value(x).sigmoid(), f"Value({x:g}).sigmoid()"
@@ -530,6 +545,14 @@ def test_calls_add_up_in_leaves_and_zero_grad_starts_anew(lab):
     a.zero_grad()
     y.backward([1.0, 0.0, 0.0])
     check.close(a.grad, np.array([10.0, 0.0, 0.0]), name="after zero_grad", input=text)
+    a.backward([0.0, 1.0, 2.0])
+    text += "; a.zero_grad(), y.backward((1, 0, 0)), a.backward((0, 1, 2))"
+    check.close(a.grad, np.array([10.0, 1.0, 2.0]), name="a leaf as root", input=text)
+    leaf = lab.Tensor(2.0, requires_grad=True)
+    leaf.backward()
+    leaf.backward()
+    text = "leaf = Tensor(2, True); leaf.backward() twice"
+    check.close(leaf.grad, np.array(2.0), name="a leaf as root", input=text)
 
 
 @task(6)
@@ -540,6 +563,48 @@ def test_constants_get_none_and_gradients_are_arrays_of_their_own(lab):
     check.equal(constant.grad, None, name="grad of a constant")
     a.grad *= 7.0
     check.close([b.grad, grad], [np.ones((2, 3))] * 2, name="after a.grad *= 7")
+
+
+def spread(x):
+    """The sum of all entries; its edge returns a read-only array."""
+    return x._result(x.data.sum(), "", (x, lambda g: np.broadcast_to(g, x.data.shape)))
+
+
+def column(x):
+    """x as a column; its edge returns a view of the gradient it is given."""
+    return x._result(x.data[:, None], "", (x, lambda g: g[:, 0]))
+
+
+@task(6)
+def test_functions_on_edges_may_return_views(lab):
+    (x,) = ours(lab, [np.array([3.0, 5.0])])
+    y, text = spread(x), "edge from y to x: a function that returns a read-only array"
+    y.backward()
+    check.close(x.grad, np.ones(2), name="x.grad", input=text)
+    wanted, free = "x.grad can be written to", x.grad.flags.writeable
+    check.that(free, wanted, "a read-only array", input=text)
+    x.zero_grad()
+    r, G = column(x), np.array([[1.0], [2.0]])
+    text = "edge from r to x: a function that returns a view of its argument; grad G"
+    r.backward(G)
+    check.close(x.grad, np.array([1.0, 2.0]), name="x.grad", input=text)
+    for name, a, b in [("x.grad, r.grad", x.grad, r.grad), ("r.grad, G", r.grad, G)]:
+        apart = not np.shares_memory(a, b)
+        check.that(apart, "memory of their own", "shared", name=name, input=text)
+
+
+@task(6)
+def test_two_functions_that_return_views_lead_to_one_leaf(lab):
+    (x,) = ours(lab, [np.array([3.0, 5.0])])
+    (spread(x) + spread(x)).backward()
+    text = "sum(x) + sum(x), x = (3, 5), whose edges return read-only arrays"
+    check.close(x.grad, np.array([2.0, 2.0]), name="x.grad", input=text)
+    x.zero_grad()
+    q, r, G = column(x), column(x), np.array([[1.0], [2.0]])
+    (q + r).backward(G)
+    text = "q + r, two columns made of x, whose edges return views; grad (1, 2)"
+    check.close(x.grad, np.array([2.0, 4.0]), name="x.grad", input=text)
+    check.close(q.grad + r.grad, 2 * G, name="q.grad + r.grad", input=text)
 
 
 @task(6)
@@ -671,6 +736,18 @@ def test_loss_against_torch(lab, rng):
         loss.backward()
         expected.backward()
         check.close(node.grad, plain(t.grad), **EXACT, name="gradient")
+
+
+@task(8)
+def test_loss_of_rows_far_apart(lab):
+    rows = np.array([[-1000.0, -1000.0], [1000.0, 1000.0]])
+    logits = lab.Tensor(rows, requires_grad=True)
+    loss = lab.cross_entropy(logits, np.array([0, 1]))
+    text = "logits [[-1000, -1000], [1000, 1000]], targets [0, 1]"
+    check.close(plain(loss.data), np.array(math.log(2)), name="loss", input=text)
+    loss.backward()
+    grad = np.array([[-0.25, 0.25], [0.25, -0.25]])
+    check.close(logits.grad, grad, **TIGHT, name="gradient", input=text)
 
 
 def leave_by_error(lab):
