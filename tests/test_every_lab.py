@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from common import datasets, labs, stubs
-from common.grading import grade, runner, verify
+from common.grading import diagnosis, grade, runner, verify
 from tests.support import requires
 
 LABS = labs.all_labs()
@@ -56,14 +56,41 @@ def test_solution_earns_everything(proof):
     assert record["controls"] == dict.fromkeys(stubs.CONTROLS, True)
 
 
-def test_each_misconception_is_named(proof):
-    """A learner's file with a known mistake loses its task and is told which one."""
+def test_misconceptions_are_named_in_a_report(proof):
+    """The first of each task, graded as a learner's file."""
     assert proof.lines["misconceptions die"].ok  # fills the memory
-    for wrong in proof.lab.misconceptions:
+    first = {wrong.task: wrong for wrong in reversed(proof.lab.misconceptions)}
+    for wrong in first.values():
         options = {"tasks": [wrong.task], "controls": False}
         record = proof.grade(proof.lab.variant(wrong.id), **options)
         assert record["tasks"][0]["verdict"] != "earned", wrong.id
         named = [found["id"] for found in record["tasks"][0]["diagnosis"]]
+        assert named == [wrong.id]
+
+
+def test_each_misconception_is_named(proof):
+    """Run as a submission is, each gives the values of its own version and no other."""
+    assert proof.lines["misconceptions die"].ok
+    lab, bench = proof.lab, verify.Bench(proof.lab, proof.worker)
+    submitted = {"guard": True, "path": str(lab.file("lab.py"))}
+    jobs = {
+        wrong.id: bench.job(lab.variant(wrong.id), bench.by_task[wrong.task])
+        | submitted
+        for wrong in lab.misconceptions
+    }
+    for task in lab.tasks:
+        jobs[task.id] = bench.job(bench.source, bench.by_task[task.id])
+    results = bench.run(jobs)
+    mine = {key: diagnosis.signature(r["events"]) for key, r in results.items()}
+    for wrong in lab.misconceptions:
+        versions = {
+            other.id: proof.memory[
+                grade.memory_key(other.id, verify.SEEDS[0], other.task)
+            ]
+            for other in lab.misconceptions
+            if other.task == wrong.task
+        }
+        named = diagnosis.matches(mine[wrong.id], mine[wrong.task], versions)
         assert named == [wrong.id]
 
 

@@ -306,19 +306,26 @@ def _survivors(
 
 
 def each_task_alone(bench: Bench) -> Line:
-    """Solving one task earns it, whatever the others are."""
+    """Solving one task earns it on the reference's earlier ones, and no other."""
+    ids = [task.id for task in bench.lab.tasks]
+    alone = {id: stubs.keep_only(bench.source, id) for id in ids}
+    jobs = {}
+    for id in ids:
+        before = [other for other in ids if other < id]
+        jobs[id, "own"] = bench.job(alone[id], bench.by_task[id], graft=before)
+        more = {"first_failure": True, "shrink": False}
+        jobs[id, "all"] = bench.job(alone[id], bench.names, **more)
+    results = bench.run(jobs)
     found = []
-    path = bench.lab.file("lab.py")
-    for task in bench.lab.tasks:
-        source = stubs.keep_only(bench.source, task.id)
-        record = bench.grade(source, path, controls=False)
-        earned = [t["id"] for t in record["tasks"] if t["verdict"] == "earned"]
-        if task.id not in earned:
-            found.append(f"task {task.id} cannot be earned alone")
-        if others := [id for id in earned if id != task.id]:
-            found.append(f"solving task {task.id} earns task {others[0]} too")
-    n = len(bench.lab.tasks)
-    text = f"each of {n} tasks on the reference's others"
+    for id in ids:
+        if lost := grade.first_lost(results[id, "own"], bench.by_task[id]):
+            found.append(f"task {id} cannot be earned alone ({lost})")
+        for other in ids:
+            if other != id and not grade.first_lost(
+                results[id, "all"] | {"outcome": "done"}, bench.by_task[other]
+            ):
+                found.append(f"solving task {id} earns task {other} too")
+    text = f"each of {len(ids)} tasks on the reference's others"
     return Line(
         "each task alone", not found, found[0] if found else text, tuple(found[1:])
     )
