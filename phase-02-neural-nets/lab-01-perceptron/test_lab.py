@@ -158,7 +158,7 @@ def test_four_points_by_hand(lab):
 
 @task(2)
 def test_iris_as_scikit_learn_has_it(lab):
-    # Perceptron(shuffle=False, tol=None): tests/test_against_libraries_2_1.py
+    # Perceptron(shuffle=False, tol=None): tests/against_libraries
     got = lab.perceptron_fit(IRIS_X, IRIS_Y)
     check_result(got, ([-1.3, -4.1, 5.2, 2.2], -1.0), [2, 2, 1, 0])
 
