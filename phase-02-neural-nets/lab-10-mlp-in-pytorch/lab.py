@@ -248,7 +248,8 @@ def fit(
         if found["config"] != cfg:
             raise ValueError(f"cfg is not that of {resume_from}: {found['config']}")
         done, history = found["epoch"], found["history"]
-    for epoch in range(done + 1, (stop_after or cfg.epochs) + 1):
+    last = cfg.epochs if stop_after is None else stop_after
+    for epoch in range(done + 1, last + 1):
         history.train_loss.append(train_epoch(model, train, optimizer, device))
         loss, accuracy = evaluate(model, val, device)
         history.val_loss.append(loss)

@@ -302,7 +302,8 @@ def load_checkpoint(path: str | Path, run: Run) -> dict[str, Any]:
     run.scheduler.load_state_dict(state["scheduler"])
     run.generator.set_state(state["generator"])
     torch.set_rng_state(state["rng"])
-    torch.cuda.set_rng_state_all(state["cuda"])
+    if torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
     kept = {"config": Config(**state["config"]), "history": History(**state["history"])}
     return {"epoch": state["epoch"], **kept}
 
@@ -338,7 +339,8 @@ def fit(
         if found["config"] != cfg:
             raise ValueError(f"cfg is not that of {resume_from}: {found['config']}")
         done, history = found["epoch"], found["history"]
-    for epoch in range(done + 1, (stop_after or cfg.epochs) + 1):
+    last = cfg.epochs if stop_after is None else stop_after
+    for epoch in range(done + 1, last + 1):
         history.train_loss.append(train_epoch(model, train, optimizer, device))
         loss, accuracy = evaluate(model, val, device)
         history.val_loss.append(loss)
