@@ -63,14 +63,18 @@ def pages() -> dict[Path, str]:
     return found
 
 
-def _figures(text: str) -> str:
-    """A guide's figures: ``<!--=1.6/name:.2f-->`` is a metric of lab 1.6."""
-    known = {
+def known_figures() -> dict[str, object]:
+    """The metrics of all labs, as "1.6/name"."""
+    return {
         f"{lab.id}/{name}": value
         for lab in labs.all_labs()
         for name, value in verify.metrics(lab).items()
     }
-    return verify.fill_figures(text, known)
+
+
+def _figures(text: str) -> str:
+    """A guide's figures: ``<!--=1.6/name:.2f-->`` is a metric of lab 1.6."""
+    return verify.fill_figures(text, known_figures())
 
 
 def refresh() -> list[Path]:

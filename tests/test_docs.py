@@ -73,3 +73,18 @@ def test_the_top_level_holds_what_the_design_names():
     usual = {".ci", ".github", ".gitignore", "CONTRIBUTING.md", "LICENSE", "Makefile"}
     usual |= {"README.md", "common", "constraints.txt", "pyproject.toml", "tests"}
     assert {n for n in top if not n.startswith("phase-")} == usual
+
+
+def test_every_figure_of_a_guide_is_a_metric():
+    known = docs.known_figures()
+    for phase in labs.phases():
+        text = (phase / "README.md").read_text(encoding="utf-8")
+        named = re.findall(r"<!--=([^:>]+?)(?::[^>]*?)?-->", text)
+        assert [name for name in named if name not in known] == [], phase.name
+
+
+def test_no_line_of_prose_starts_with_a_mark():
+    """Markdown takes a line that starts with <!-- for the end of the paragraph."""
+    for page in sorted(ROOT.glob("phase-*/**/README.md")):
+        for i, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+            assert not line.lstrip().startswith("<!--="), f"{page}:{i}"
