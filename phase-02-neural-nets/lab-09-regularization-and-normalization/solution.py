@@ -121,7 +121,8 @@ class Dropout(Layer):
 
         In training: one call `self.rng.random(x.shape)`, also where p is 0. An entry
         of x becomes exactly 0 where the number drawn is below p, else x / (1 - p).
-        In eval: y is x, and nothing is drawn, or resumed training would go another way.
+        In eval: y equals x (x itself or a copy), and nothing is drawn, so that
+        evaluating in between does not change later masks.
         """
         # task 2
         self.cache = 1.0
@@ -131,7 +132,10 @@ class Dropout(Layer):
         return x * self.cache
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        """dL/dx: dy times dy/dx of the last `forward`; draws nothing."""
+        """dL/dx = dL/dy · ∂y/∂x, with the mask of the last `forward`; draws nothing.
+
+        `dy` is dL/dy, as in all layers.
+        """
         # task 2
         return dy * self.saved()
 

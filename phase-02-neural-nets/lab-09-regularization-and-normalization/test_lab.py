@@ -71,13 +71,13 @@ def with_values(layer, weight, bias=None):
     return layer
 
 
-def check_backward(layer, oracle, x, dy, **tolerance):
+def check_backward(layer, oracle, x, dy, about="", **tolerance):
     """dx and the gradients of the parameters, in this order of `oracle`."""
     dx, weight, *bias = oracle
-    check.close(layer.backward(dy), dx, **tolerance, name="dx")
-    check.close(layer.weight.grad, weight, **tolerance, name="weight.grad")
+    check.close(layer.backward(dy), dx, **tolerance, name=f"dx{about}")
+    check.close(layer.weight.grad, weight, **tolerance, name=f"weight.grad{about}")
     if bias:
-        check.close(layer.bias.grad, bias[0], **tolerance, name="bias.grad")
+        check.close(layer.bias.grad, bias[0], **tolerance, name=f"bias.grad{about}")
 
 
 def by_differences(f, x, dy, *params):
@@ -111,6 +111,7 @@ X = np.array([[1.0, 2, 6], [4, 0, -1], [0.5, 3, 2.5], [-2, 1, 1]])
 DY = np.array([[1.0, 0, -1], [0.5, 2, 1], [0, -1, 3], [1, 1, 0.25]])
 WEIGHT, BIAS = np.array([2.0, -1, 0.5]), np.array([0.0, 1, -2])
 BIAS_GRAD = np.array([2.5, 2.0, 3.25])  # the sums of DY's columns
+TORCH = "; weight 2, -1, 0.5, bias 0, 1, -2 (not in RMSNorm), eps 0.1"
 
 
 def numbers(text):
@@ -204,14 +205,16 @@ def test_in_place_and_arguments_of_the_decays(lab):
 
 
 class Dice:
-    """A generator that throws the numbers given, and counts how often it is asked."""
+    """A generator that throws the numbers given, and notes what it is asked for."""
 
-    def __init__(self, *throws):
-        self.throws, self.calls = list(throws), 0
+    def __init__(self, throws):
+        self.throws, self.asked = throws, []
 
     def random(self, size=None, **_):
-        self.calls += 1
-        return np.array(self.throws.pop(0)).reshape(size)
+        """The numbers in any shape; in later calls they begin at the next one."""
+        numbers = np.roll(self.throws, -len(self.asked))
+        self.asked.append(size)
+        return np.resize(numbers, () if size is None else size)
 
 
 def replay(seed, shape, p, times=1):
@@ -226,10 +229,16 @@ def replay(seed, shape, p, times=1):
 def test_four_throws(lab):
     layer = lab.Dropout(0.75, rng=Dice([0.1, 0.9, 0.75, 0.3]))
     got = layer.forward(np.array([[1.0, 2.0], [-3.0, 4.0]]))
-    check.close(got, np.array([[0.0, 8.0], [-12.0, 0.0]]), **EXACT, name="y")
+    asked = layer.rng.asked
+    once = len(asked) == 1 and asked[0] is not None and np.prod(asked[0]) == 4
+    words = ", then ".join(f"rng.random({size})" for size in asked) or "no call"
+    says = "one call, rng.random(x.shape), where x.shape is (2, 2)"
+    check.that(bool(once), says, words, name="draws of forward")
+    about = "; p 0.75, drawn: 0.1, 0.9, 0.75, 0.3"
+    check.close(got, np.array([[0.0, 8.0], [-12.0, 0.0]]), **EXACT, name=f"y{about}")
     got = layer.backward(np.array([[1.0, 1.0], [0.5, 3.0]]))
-    check.close(got, np.array([[0.0, 4.0], [2.0, 0.0]]), **EXACT, name="dx")
-    check.equal(layer.rng.calls, 1, name="draws")
+    check.close(got, np.array([[0.0, 4.0], [2.0, 0.0]]), **EXACT, name=f"dx{about}")
+    check.equal(len(asked), 1, name="calls of rng.random, backward's too")
 
 
 @task(2)
@@ -268,7 +277,12 @@ def test_eval_changes_nothing_and_draws_nothing(lab, rng):
     factors = replay(3, (5, 3), 0.4)
     check.close(layer.forward(x), x * factors, **EXACT, name="first mask after eval")
     layer.eval()  # backward belongs to the forward before it
-    check.close(layer.backward(dy), dy * factors, **EXACT, name="dx, eval since")
+    check.close(
+        layer.backward(dy),
+        dy * factors,
+        **EXACT,
+        name="dx; forward in training, eval() since",
+    )
 
 
 @task(2)
@@ -300,16 +314,18 @@ def test_layer_norm_of_two_rows(lab):
     with_values(layer, [1.0, 2.0, 3.0, -1.0], [0.0, 1.0, 0.0, 1.0])
     got = layer.forward(np.array([[2.0, 4.0, 4.0, 6.0], [7.0, 7.0, 7.0, 7.0]]))
     expected = np.array([[-4 / 3, 1.0, 0.0, -1 / 3], [0.0, 1.0, 0.0, 1.0]])
-    check.close(got, expected, **EXACT, name="y")
+    about = "; weight 1, 2, 3, -1, bias 0, 1, 0, 1, eps 0.25"
+    check.close(got, expected, **EXACT, name=f"y{about}")
     # row one: g = (3, 0, 0, 0), mean(g) = 3/4, mean(g · x_hat) = -1, over 1.5
     # row two: g = (0, 4, 0, 0), mean(g) = 1, x_hat = 0, over sqrt(0.25)
     got = layer.backward(np.array([[3.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0]]))
     first = [11 / 18, -0.5, -0.5, 7 / 18]
     expected = np.array([first, [-2.0, 6.0, -2.0, -2.0]])
-    check.close(got, expected, **EXACT, name="dx")
+    about = f"; x = [[2, 4, 4, 6], [7, 7, 7, 7]]{about}"
+    check.close(got, expected, **EXACT, name=f"dx{about}")
     weight, bias = np.array([-4.0, 0.0, 0.0, 0.0]), np.array([3.0, 2.0, 0.0, 0.0])
-    check.close(layer.weight.grad, weight, **EXACT, name="weight.grad")
-    check.close(layer.bias.grad, bias, **EXACT, name="bias.grad")
+    check.close(layer.weight.grad, weight, **EXACT, name=f"weight.grad{about}")
+    check.close(layer.bias.grad, bias, **EXACT, name=f"bias.grad{about}")
 
 
 @task(3)
@@ -319,13 +335,13 @@ def test_layer_norm_as_in_torch(lab):
         2.748171674486067 1.4580286124143444 -2.4580286124143447
         -2.6655699499159153 0.11147668336136152 -1.7778691708403405
         -2.7602622373694166 0.30993444065764586 -1.6549672203288228""")
-    check.close(layer.forward(X), y, **EXACT, name="y")
+    check.close(layer.forward(X), y, **EXACT, name=f"y{TORCH}")
     dx = numbers("""0.33471321676432875 -0.4051791571357663 0.07046594037143761
         0.1500070397301058 -0.7115992311751995 0.5615921914450938
         -0.12665354294191122 -0.261101150064863 0.38775469300677423
         0.05339793018720618 -0.41486084222367725 0.3614629120364712""")
     weight = numbers("-1.6091454248918806 -1.1145149821249734 -0.7848416972781762")[0]
-    check_backward(layer, (dx, weight, BIAS_GRAD), X, DY, **EXACT)
+    check_backward(layer, (dx, weight, BIAS_GRAD), X, DY, TORCH, **EXACT)
 
 
 @task(3)
@@ -397,14 +413,16 @@ def test_rms_norm_of_two_rows(lab):
     layer = with_values(lab.RMSNorm(4, eps=7.0), [2.0, 1.0, -1.0, 4.0])
     got = layer.forward(np.array([[3.0, 5.0, -1.0, 1.0], [9.0, -1.0, 13.0, -11.0]]))
     expected = np.array([[1.5, 1.25, 0.25, 1.0], [1.8, -0.1, -1.3, -4.4]])
-    check.close(got, expected, **EXACT, name="y")
+    about = "; weight 2, 1, -1, 4, eps 7"
+    check.close(got, expected, **EXACT, name=f"y{about}")
     # g = (0, 8, 0, 0): mean(g · x_hat) = 2.5; g = (0, 0, 0, 4): -1.1
     got = layer.backward(np.array([[0.0, 8.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]))
     first, second = [-1.875, 4.875, 0.625, -0.625], [0.99, -0.11, 1.43, 2.79]
     expected = np.array([first, second]) / [[4.0], [10.0]]
-    check.close(got, expected, **EXACT, name="dx")
+    about = f"; x = [[3, 5, -1, 1], [9, -1, 13, -11]]{about}"
+    check.close(got, expected, **EXACT, name=f"dx{about}")
     weight = np.array([0.0, 10.0, 0.0, -1.1])
-    check.close(layer.weight.grad, weight, **EXACT, name="weight.grad")
+    check.close(layer.weight.grad, weight, **EXACT, name=f"weight.grad{about}")
 
 
 @task(4)
@@ -414,13 +432,13 @@ def test_rms_norm_as_in_torch(lab):
         3.331405993864116 0 -0.20821287461650725
         0.4357446703305951 -1.3072340109917853 0.5446808379132438
         -2.7602622373694166 -0.6900655593423541 0.34503277967117707""")
-    check.close(layer.forward(X), y, **EXACT, name="y")
+    check.close(layer.forward(X), y, **EXACT, name=f"y{TORCH}")
     dx = numbers("""0.5455591289583407 0.013051653802831117 -0.09560336410573793
         0.07943381343751138 -0.832851498466029 0.29246085856538306
         -0.0930783710358075 -0.12272555588424988 0.1882251503168551
         0.31217251494058895 -0.15608625747029448 0.620237496789854""")
     weight = numbers("-0.2777629691902166 -0.6171684516494311 1.407075761911262")[0]
-    check_backward(layer, (dx, weight), X, DY, **EXACT)
+    check_backward(layer, (dx, weight), X, DY, TORCH, **EXACT)
 
 
 @task(4)
@@ -470,11 +488,12 @@ def test_batch_norm_of_two_columns(lab):
     with_values(layer, [5.0, 7.0], [0.0, 1.0])
     x = np.array([[0.0, -1.0], [0.0, -3.0], [4.0, 3.0], [4.0, 5.0]])
     expected = np.array([[-4.0, -3.0], [-4.0, -7.0], [4.0, 5.0], [4.0, 9.0]])
-    check.close(layer.forward(x), expected, **EXACT, name="y")
-    running = np.array([0.5, 0.25])
-    check.close(layer.running_mean, running, **EXACT, name="running_mean")
+    about = "; in training, weight 5, 7, bias 0, 1, eps 2.25"
+    check.close(layer.forward(x), expected, **EXACT, name=f"y{about}")
+    running, about = np.array([0.5, 0.25]), "; first batch, momentum 0.25"
+    check.close(layer.running_mean, running, **EXACT, name=f"running_mean{about}")
     running = np.array([0.75 + 0.25 * 16 / 3, 0.75 + 0.25 * 40 / 3])  # 16/3 = 4 · 4/3
-    check.close(layer.running_var, running, **EXACT, name="running_var")
+    check.close(layer.running_var, running, **EXACT, name=f"running_var{about}")
 
 
 @task(5)
@@ -484,7 +503,7 @@ def test_batch_norm_as_in_torch(lab):
         2.899342503671798 2.2909944487358054 -2.606053927817204
         -0.34792110044061575 -0.2909944487358057 -1.9272735286619354
         -2.667395103378054 1.4303314829119351 -2.2181794140141933""")
-    check.close(layer.forward(X), y, **EXACT, name="y")
+    check.close(layer.forward(X), y, **EXACT, name=f"y in training{TORCH}")
     mean, var = np.array([0.2625, 0.45, 0.6375]), np.array([2.51875, 1.2, 3.31875])
     check.close(layer.running_mean, mean, **EXACT, name="running_mean")
     check.close(layer.running_var, var, **EXACT, name="running_var")
@@ -493,7 +512,7 @@ def test_batch_norm_as_in_torch(lab):
         4.61917245582052 1.3946761086881632 -2.4428102254863213
         0.2935260088982939 -1.2364979492329244 -1.4963456213934205
         -2.7962214531890104 0.517618089381134 -1.9019733088618067""")
-    check.close(layer.forward(X), y, **EXACT, name="y in eval")
+    check.close(layer.forward(X), y, **EXACT, name=f"y in eval{TORCH}")
     check.close(layer.running_mean, mean, **EXACT, name="running_mean after eval")
     check.close(layer.running_var, var, **EXACT, name="running_var after eval")
 
@@ -560,7 +579,8 @@ def test_gradient_of_one_column_by_hand(lab):
     first, second = [0.59, -0.41, -0.09, -0.09], [-0.18, -0.18, -0.82, 1.18]
     expected = np.column_stack([first, second]) / 2.5
     oracle = expected, np.array([-0.8, -0.8]), np.array([1.0, 1.0])
-    check_backward(layer, oracle, None, dy, **EXACT)
+    about = "; x = [[0, 4], [0, 4], [4, 0], [4, 0]], weight 1, 2, eps 2.25"
+    check_backward(layer, oracle, None, dy, about, **EXACT)
 
 
 @task(6)
@@ -572,7 +592,7 @@ def test_gradient_of_batch_norm_as_in_torch(lab):
         -0.6020961433314399 0.09562921842487453 0.44107732969489055
         0.1775091738629996 -0.031876406141624826 -0.15960844767563948""")
     weight = numbers("-0.5508750756976416 -4.303314829119352 -2.387852475599785")[0]
-    check_backward(layer, (dx, weight, BIAS_GRAD), X, DY, **EXACT)
+    check_backward(layer, (dx, weight, BIAS_GRAD), X, DY, TORCH, **EXACT)
 
 
 @task(6)
@@ -588,7 +608,8 @@ def test_gradient_of_batch_norm_by_differences(lab, rng):
             return by_columns(*given, 0.3)
 
         oracle = by_differences(f, x, dy, weight, bias)
-        check_backward(layer, oracle, x, dy, **NUMERIC)
+        about = "; forward in training, eval() since"
+        check_backward(layer, oracle, x, dy, about, **NUMERIC)
 
 
 @task(6)
@@ -603,7 +624,8 @@ def test_gradient_in_eval(lab, rng):
     std = np.sqrt(np.array([2.51875, 1.2, 3.31875]) + 0.1)
     x_hat = (x - np.array([0.2625, 0.45, 0.6375])) / std
     oracle = dy * WEIGHT / std, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
-    check_backward(layer, oracle, x, dy, **EXACT)
+    about = "; forward in eval, train() since"
+    check_backward(layer, oracle, x, dy, about, **EXACT)
 
 
 @task(6)
