@@ -105,7 +105,7 @@ def perceptron_fit(
     Args:
         X: points, (N, D).
         y: labels -1 and +1, (N,); one class alone is allowed.
-        max_epochs: most epochs to run, at least 1.
+        max_epochs: most epochs to run, an int, at least 1.
         rng: None shows the rows in their order, in every epoch. A generator shows them
             in the order `rng.permutation(N)`, drawn anew at the start of each epoch;
             nothing else is drawn.
@@ -186,9 +186,11 @@ def make_xor(
 def best_linear_accuracy(X: ArrayLike, y: ArrayLike) -> float:
     """The largest share of points that any line in the plane gets right, exactly.
 
-    Every (w, b) competes, also w = 0, which puts all points into one class. Equal rows
-    get the same class, whatever their labels. Meant for N up to about 100; the time
-    grows as N³. Points off a common line by no more than rounding count as on it.
+    Every (w, b) competes, also w = 0, which puts all points into one class. Rows with
+    exactly the same numbers get the same class, whatever their labels. Rounding takes
+    points off the line on which they should lie: one counts as on the line through two
+    others if it is off it by less than 1e-9 of its distance from them. Meant for N up
+    to about 100; the time grows as N³.
 
     Args:
         X: points of the plane, (N, 2).

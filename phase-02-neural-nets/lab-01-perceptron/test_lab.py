@@ -77,13 +77,14 @@ def mean_of(path):
     return w, math.fsum(b for _, b in path) / len(path)
 
 
-def check_result(got, model, mistakes):
+def check_result(got, model, mistakes, note=""):
     """The fields of a PerceptronResult, the counts before the weights."""
-    check.equal(got.mistakes_per_epoch, mistakes, name="mistakes_per_epoch")
-    check.equal(got.n_updates, sum(mistakes), name="n_updates")
-    check.equal(got.converged, mistakes[-1] == 0, name="converged")
-    check.close(got.w, np.array(model[0]), **EXACT, name="w")
-    check.close(got.b, float(model[1]), **EXACT, name="b")
+    per_epoch = f"mistakes_per_epoch{note}"
+    check.equal(got.mistakes_per_epoch, mistakes, name=per_epoch)
+    check.equal(got.n_updates, sum(mistakes), name=f"n_updates{note}")
+    check.equal(got.converged, mistakes[-1] == 0, name=f"converged{note}")
+    check.close(got.w, np.array(model[0]), **EXACT, name=f"w{note}")
+    check.close(got.b, float(model[1]), **EXACT, name=f"b{note}")
 
 
 def check_runs(fit, rng, model):
@@ -93,12 +94,14 @@ def check_runs(fit, rng, model):
         X, y = eighths(rng, N, D), rng.choice([-1, 1], N)
         if not seed:
             path, mistakes = walk(X, y, [range(N)] * epochs)
-            check_result(fit(X, y, max_epochs=epochs), model(path), mistakes)
+            got = fit(X, y, max_epochs=epochs)
+            check_result(got, model(path), mistakes, ", rows shown in their order")
             continue
         theirs, ours = np.random.default_rng(seed), np.random.default_rng(seed)
         got = fit(X, y, max_epochs=epochs, rng=theirs)
         path, mistakes = walk(X, y, (ours.permutation(N) for _ in range(epochs)))
-        check_result(got, model(path), mistakes)
+        note = ", rows and their labels shown in the order of rng.permutation(N)"
+        check_result(got, model(path), mistakes, note)
         check.equal(theirs.random(), ours.random(), name="next number of rng")
 
 
@@ -154,6 +157,14 @@ def test_four_points_by_hand(lab):
     # epoch 1, mistakes at rows 0, 2, 3: (-1, 2) 1, then (0, 2) 2, then (-1, 3) 1
     # epoch 2, a score of 0 at row 2: (0, 3) 2; epoch 3 has none
     check_result(got, ([0.0, 3.0], 2.0), [3, 1, 0])
+
+
+@task(2)
+def test_one_look_at_a_row_is_not_always_enough(lab):
+    X, y = np.array([[4.0, 0.0], [3.0, 0.0]]), np.array([1, -1])
+    # (4, 0) 1, then (1, 0) 0, which still has row 1 wrong; epoch 2: (-2, 0) -1
+    got = lab.perceptron_fit(X, y, max_epochs=2)
+    check_result(got, ([-2.0, 0.0], -1.0), [2, 1])
 
 
 @task(2)
@@ -363,6 +374,26 @@ def test_best_line_of_small_sets(lab):
     check.close(best(pairs, [1, -1, 1, 1, -1]), 0.6, **EXACT, name="two places")
     check.close(best([[1, 4], [2, 2]], [-1, -1]), 1.0, **EXACT, name="one class")
     check.close(best([[4, 4]], [1]), 1.0, **EXACT, name="one point")
+
+
+@task(4)
+def test_points_that_rounding_takes_off_their_line(lab, rng):
+    row, name = np.outer([0.1, 0.2, 0.3], [1, 3]), "+ - + on a line but for rounding"
+    got = lab.best_linear_accuracy(row, [1, -1, 1])
+    check.close(got, 2 / 3, **EXACT, name=name)
+    near = [[0.0, 0.0], [1.0, 1e-4], [2.0, 0.0]]
+    got = lab.best_linear_accuracy(near, [1, -1, 1])
+    check.close(got, 1.0, **EXACT, name="+ - + and 1e-4 off a line")
+    for N in (4, 6, 7):
+        angle, steps = rng.uniform(0, 2 * math.pi), rng.permutation(11)[:N]
+        direction = np.array([math.cos(angle), math.sin(angle)])
+        X, y = rng.normal(size=2) + np.outer(steps / 10, direction), np.ones(N, int)
+        y[rng.permutation(N)[: N // 2]] = -1
+        got = lab.best_linear_accuracy(X, y)
+        along = y[np.argsort(steps)]  # only the first few and the rest can be cut
+        right = [(along[:k] > 0).sum() + (along[k:] < 0).sum() for k in range(N + 1)]
+        best = float(max(*right, N - min(right))) / N
+        check.close(got, best, **EXACT, name="points on a line but for rounding")
 
 
 @task(4)

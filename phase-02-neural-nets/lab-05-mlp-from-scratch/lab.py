@@ -239,11 +239,11 @@ class SoftmaxCrossEntropy:
     cache: Any = None
 
     def forward(self, logits: np.ndarray, y: np.ndarray) -> float:
-        """The loss in nats, as a Python float.
+        """The loss in nats (natural logarithm), as a Python float.
 
         Args:
             logits: (N, K), any finite floats; 1e4 must not overflow.
-            y: (N,), integers from 0 to K - 1.
+            y: (N,), integers from 0 to K - 1; what others give is not graded.
 
         Raises:
             ValueError: `y` does not have the shape (N,).
@@ -251,9 +251,9 @@ class SoftmaxCrossEntropy:
         raise NotImplementedError("task 4")
 
     def backward(self) -> np.ndarray:
-        """dL/dlogits = (softmax(logits) - one_hot(y)) / N as a new (N, K) array.
+        """dL/dlogits = (softmax(logits) - one_hot(y)) / N.
 
-        RuntimeError: there was no `forward` yet.
+        A new (N, K) array in the dtype of `logits`. RuntimeError: no `forward` yet.
         """
         raise NotImplementedError("task 4")
 
@@ -289,6 +289,7 @@ def check_gradients(
 
     Lab 2.3's `gradient_check(f, grad, x)` moves the entries of the array x, here
     `parameter.data`, one at a time and calls f(x), here the loss of the whole model.
+    The model is checked in the mode it is in; its mode is not touched.
 
     Returns:
         For each name in `model.named_parameters()` the largest relative error: 1e-7 or
@@ -306,7 +307,7 @@ def accuracy(model: Layer, X: np.ndarray, y: np.ndarray) -> float:
     """The share of rows whose largest logit (the first of equals) is at y.
 
     Computed in eval mode; a model that was in training mode is put back into it. No
-    parameter or gradient changes.
+    parameter or gradient changes. Returns a Python float.
     """
     raise NotImplementedError("task 7")
 
@@ -343,6 +344,7 @@ def train(
             just before that batch's step: a short last batch counts for fewer examples.
         val_loss, val_accuracy: after the epoch, on all of X_val at once, in eval mode.
 
-    ValueError: one of X_val and y_val is given without the other; it names both.
+    ValueError: one of X_val and y_val is given without the other; it names both. `lr`
+    and `batch_size` raise as in `sgd_step` and `minibatches`.
     """
     raise NotImplementedError("task 7")

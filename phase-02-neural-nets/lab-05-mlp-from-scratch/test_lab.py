@@ -145,9 +145,11 @@ def test_width_of_x_and_backward_before_forward(lab):
     for word in ("x", "3", "4"):
         call = lambda: layer().forward(np.ones((2, 4)))  # noqa: E731
         check.raises(ValueError, call, match=word, name="4 wide")
-    check.raises(ValueError, lambda: layer().forward(np.ones(3)), match="x")
-    check.raises(ValueError, lambda: layer().forward(np.ones((2, 2, 3))), match="x")
-    check.raises(RuntimeError, lambda: layer().backward(np.ones((2, 5))))
+    for shape in ((3,), (2, 2, 3)):
+        call = lambda shape=shape: layer().forward(np.ones(shape))  # noqa: E731
+        check.raises(ValueError, call, match="x", name=f"x of shape {shape}")
+    call = lambda: layer().backward(np.ones((2, 5)))  # noqa: E731
+    check.raises(RuntimeError, call, name="backward before forward")
 
 
 # --- Task 2 ----------------------------------------------------------------------
@@ -217,7 +219,8 @@ def test_results_are_new_arrays_of_the_same_dtype(lab):
         check.equal([str(y.dtype), str(dx.dtype)], ["float32"] * 2, name=name)
         new = not np.shares_memory(y, x) and not np.shares_memory(dx, dy)
         check.that(new, "new arrays", name=name)
-        check.raises(RuntimeError, lambda n=name: getattr(lab, n)().backward(dy))
+        call = lambda n=name: getattr(lab, n)().backward(dy)  # noqa: E731
+        check.raises(RuntimeError, call, name=f"{name}: backward before forward")
 
 
 # --- Task 3 ----------------------------------------------------------------------
@@ -323,7 +326,9 @@ def test_no_layers_and_backward_before_forward(lab):
     check.close(empty.backward(dy), dy, **EXACT, name="dx")
     for layers in ((), (own_layer(lab, np.eye(2)),)):
         model = lab.Sequential(*layers)
-        check.raises(RuntimeError, lambda model=model: model.backward(dy))
+        call = lambda model=model: model.backward(dy)  # noqa: E731
+        about = f"{len(layers)} layers: backward before forward"
+        check.raises(RuntimeError, call, name=about)
 
 
 # --- Task 4 ----------------------------------------------------------------------
@@ -375,6 +380,14 @@ def test_drawn_logits_against_sums_and_differences(lab, rng):
 
 
 @task(4)
+def test_float32_goes_back_as_float32(lab, rng):
+    # float64 here would make the whole way back float64
+    loss, logits = lab.SoftmaxCrossEntropy(), np.float32(rng.normal(size=(4, 3)))
+    loss.forward(logits, np.array([2, 0, 1, 2]))
+    check.equal(str(loss.backward().dtype), "float32", name="dtype of dlogits")
+
+
+@task(4)
 def test_whole_network_against_torch(lab):
     first, last = linear(lab, W1, B1), linear(lab, W2, B2)
     model, loss = lab.Sequential(first, lab.Tanh(), last), lab.SoftmaxCrossEntropy()
@@ -382,8 +395,9 @@ def test_whole_network_against_torch(lab):
     check.close(got, TORCH_LOSS, **TEN_DIGITS, name="loss")
     model.backward(loss.backward())
     grads = first.weight.grad, first.bias.grad, last.weight.grad, last.bias.grad
-    for grad, expected in zip(grads, TORCH_GRADS, strict=True):
-        check.close(grad, np.array(expected), **TEN_DIGITS, name="grad")
+    names = "grad of W1", "grad of b1", "grad of W2", "grad of b2"
+    for name, grad, expected in zip(names, grads, TORCH_GRADS, strict=True):
+        check.close(grad, np.array(expected), **TEN_DIGITS, name=name)
 
 
 @task(4)
@@ -393,8 +407,10 @@ def test_shape_of_y_and_backward_before_forward(lab):
 
     check.close(forward([0, 1, 2, 0])(), LN3, name="three equal logits")
     for bad in ([0, 1, 2], [[0], [1], [2], [0]], 1):
-        check.raises(ValueError, forward(bad), match="y")
-    check.raises(RuntimeError, lambda: lab.SoftmaxCrossEntropy().backward())
+        about = f"y of shape {np.shape(bad)}"
+        check.raises(ValueError, forward(bad), match="y", name=about)
+    call = lambda: lab.SoftmaxCrossEntropy().backward()  # noqa: E731
+    check.raises(RuntimeError, call, name="backward before forward")
 
 
 # --- Task 5 ----------------------------------------------------------------------
@@ -452,7 +468,8 @@ def test_learning_rates_that_are_none(lab):
     lab.sgd_step([p], lr=1e-3)
     check.close(p.data, np.array([0.997, 1.996]), **EXACT, name="data")
     for lr in (0.0, -0.1, math.nan):
-        check.raises(ValueError, lambda lr=lr: lab.sgd_step([p], lr=lr), match="lr")
+        call = lambda lr=lr: lab.sgd_step([p], lr=lr)  # noqa: E731
+        check.raises(ValueError, call, match="lr", name=f"lr = {lr}")
     check.close(p.data, np.array([0.997, 1.996]), **EXACT, name="data afterwards")
 
 
@@ -510,6 +527,24 @@ def test_right_and_wrong_gradients_by_hand(lab, rng):
 
 
 @task(6, mutates=True)
+def test_the_mode_is_not_touched(lab, rng):
+    W, b, X5, pull = affine_case(rng)
+    for training, error in ((True, 0.0), (False, 1 / 3)):
+        # in eval mode our layer's forward doubles, its backward does not:
+        # the differences say 2 * 2, backward 2, and |4 - 2| / (4 + 2) is 1/3
+        log = []
+        model = own_layer(lab, W, b, log=log)
+        model.training = training
+        found = lab.check_gradients(model, powers(pull), X5, Y5)
+        modes = {mode for mode, _ in log}
+        about = f"training = {training}"
+        check.equal(modes, {training}, name=f"{about}: modes of the forward passes")
+        check.equal(model.training, training, name=f"{about}: mode afterwards")
+        expected = {"weight": error, "bias": error}
+        check.close(found, expected, rtol=1e-5, atol=1e-6, name=f"{about}: errors")
+
+
+@task(6, mutates=True)
 def test_what_was_in_grad_before_does_not_count(lab, rng):
     W, b, X5, pull = affine_case(rng)
     model = own_layer(lab, W, b)
@@ -543,8 +578,10 @@ def test_every_name_of_a_network(lab):
     model = lab.Sequential(first, lab.Tanh(), last)
     found = lab.check_gradients(model, lab.SoftmaxCrossEntropy(), X, Y)
     names = [f"layers.{i}.{n}" for i in (0, 2) for n in ("weight", "bias")]
-    check.close(found, dict.fromkeys(names, 0.0), rtol=0, atol=1e-6)
-    check.close(first.weight.grad, np.array(TORCH_GRADS[0]), **TEN_DIGITS)
+    zeros = dict.fromkeys(names, 0.0)
+    check.close(found, zeros, rtol=0, atol=1e-6, name="errors")
+    dW = np.array(TORCH_GRADS[0])
+    check.close(first.weight.grad, dW, **TEN_DIGITS, name="weight.grad of layers.0")
     check.equal(last.weight.data, W2, name="weight afterwards")
 
 
@@ -623,11 +660,12 @@ def test_network_against_one_example_after_the_other(lab, rng):
     args = {"epochs": 2, "batch_size": 4, "lr": 0.3, "X_val": X_val, "y_val": y_val}
     shuffle = np.random.default_rng(seed)
     history = lab.train(model, X11, y11, rng=shuffle, **args)
+    # the losses first: an epoch without batches shows there as 0
+    for name, values in expected.items():
+        check.close(getattr(history, name), values, rtol=1e-9, name=name)
     got = first.weight.data, first.bias.data, last.weight.data, last.bias.data
     for name, ours, theirs in zip(("W1", "b1", "W2", "b2"), got, weights, strict=True):
         check.close(ours, theirs, rtol=1e-9, atol=1e-11, name=name)
-    for name, values in expected.items():
-        check.close(getattr(history, name), values, rtol=1e-9, name=name)
 
 
 @task(7, mutates=True)
@@ -647,7 +685,8 @@ def test_modes_batches_and_what_is_drawn(lab, rng):
     check.equal(model.training, True, name="training mode at the end")
     # eval mode doubles the logits
     logits = 2 * (X_val @ model.weight.data + model.bias.data)
-    check.close(history.val_loss[-1], mean_loss(logits, y_val), **EXACT, name="loss")
+    expected = mean_loss(logits, y_val)
+    check.close(history.val_loss[-1], expected, **EXACT, name="val_loss")
     replay = np.random.default_rng(5)
     for _ in range(3):
         replay.permutation(7)
@@ -662,7 +701,7 @@ def test_every_example_counts_alike_in_the_loss(lab):
     args = {"epochs": 2, "batch_size": 3, "lr": 1e-13, "rng": np.random.default_rng(2)}
     history = lab.train(model, logits, np.zeros(7, dtype=int), **args)
     # log 2, log 4, ... log 128: their mean is that of 1 to 7, times log 2
-    check.close(history.train_loss, [4 * LN2, 4 * LN2], **EXACT)
+    check.close(history.train_loss, [4 * LN2, 4 * LN2], **EXACT, name="train_loss")
 
 
 @task(7, mutates=True)
@@ -679,6 +718,6 @@ def test_arguments_of_train(lab):
     lists = [history.train_loss, history.val_loss, history.val_accuracy]
     check.equal(lists, [[], [], []], name="no epochs")
     for word in ("X_val", "y_val"):
-        check.raises(ValueError, ask(1, X_val=X2), match=word)
-        check.raises(ValueError, ask(1, y_val=y2), match=word)
+        check.raises(ValueError, ask(1, X_val=X2), match=word, name="X_val alone")
+        check.raises(ValueError, ask(1, y_val=y2), match=word, name="y_val alone")
     check.equal(model.weight.data, np.eye(2), name="weights")

@@ -66,8 +66,8 @@ class Config:
         `READERS` has what reads a value, by the type of the field's default. Of a field
         given twice the last value counts.
 
-        ValueError: no field has that name, or its value cannot be read. The message has
-        the name.
+        ValueError: no field has that name, a word has no "=" ("hidden=" has one and an
+        empty value), or its value cannot be read. The message has the name.
         """
         raise NotImplementedError("task 1")
 
@@ -79,7 +79,8 @@ class Config:
     def from_json(cls, text: str) -> Config:
         """The config whose `to_json` this is; fields that are missing get the default.
 
-        ValueError: keys that are no fields; the message names each of them.
+        ValueError: keys that are no fields; the message names each of them. What is no
+        JSON object, or has values of other types than the fields, is not graded.
         """
         raise NotImplementedError("task 1")
 
@@ -199,9 +200,11 @@ def save_checkpoint(
     """Write all that the rest of a run depends on into one file.
 
     That is the state of the four parts of `run` and of torch's global generator, from
-    which dropout draws, and the other arguments; `epoch` counts what is done. Layout is
-    up to you, but torch.load(path, weights_only=True) must read the file (tensors,
-    numbers, text, lists, tuples, dicts). If writing fails, `path` is as it was before.
+    which dropout draws (on a GPU from another, torch.cuda.get_rng_state_all; graded is
+    the CPU), and the other arguments; `epoch` counts what is done. Layout is up to you,
+    but torch.load(path, weights_only=True) must read the file (tensors, numbers, text,
+    lists, tuples, dicts). If writing fails, even in the middle, the error comes out and
+    `path` is as it was before: write a file beside it, then rename that to `path`.
     """
     raise NotImplementedError("task 7")
 
@@ -209,6 +212,7 @@ def save_checkpoint(
 def load_checkpoint(path: str | Path, run: Run) -> dict[str, Any]:
     """Bring everything into the state in which `save_checkpoint` found it.
 
+    Except for mode and .grad, which an epoch sets anew.
     The parts of `run` are built as the saved ones were, and are changed in place like
     torch's global generator. Use weights_only=True: other pickles could run code.
 

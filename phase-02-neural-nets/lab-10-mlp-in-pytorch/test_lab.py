@@ -28,6 +28,11 @@ from torch.utils.data import DataLoader, TensorDataset
 from common import labs
 from common.grading import check, task
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
 EXACT = {"rtol": 1e-10, "atol": 1e-12}  # float64
 FLOAT32 = {"rtol": 1e-5, "atol": 1e-6}
 DEFAULTS = {
@@ -95,13 +100,21 @@ def test_configs_with_mistakes(lab):
         ("lr=fast", "lr"),
         ("batch_size=1.5", "batch_size"),
         ("hidden=8,x", "hidden"),
+        ("lr", "lr"),
+        ("hidden", "hidden"),
+        ("device", "device"),
     ]:
         check.raises(
-            ValueError, lambda w=word: lab.Config.from_args(["seed=1", w]), match=name
+            ValueError,
+            lambda w=word: lab.Config.from_args(["seed=1", w]),
+            match=name,
+            name=f"the word {word}",
         )
     text = '{"lr": 0.5, "momentum": 0.9, "nesterov": true}'
     for name in ("momentum", "nesterov"):
-        check.raises(ValueError, lambda: lab.Config.from_json(text), match=name)
+        check.raises(
+            ValueError, lambda: lab.Config.from_json(text), match=name, name="from_json"
+        )
     check.equal(lab.Config.from_json('{"lr": 0.5}').lr, 0.5, name="good JSON")
 
 
@@ -557,6 +570,19 @@ def test_one_weight_its_moments_and_its_schedule(lab):
 
 
 @task(7)
+def test_both_generators_go_on_where_they_were(lab):
+    path, run = scratch(), begin(lab, 3)
+    torch.rand(7), torch.rand(5, generator=run.generator)
+    save(lab, path, run)
+    expected = torch.rand(2), torch.rand(2, generator=run.generator)
+    other = begin(lab, 4)
+    lab.load_checkpoint(path, other)
+    check.equal(torch.rand(2), expected[0], name="torch's global generator")
+    shuffled = torch.rand(2, generator=other.generator)
+    check.equal(shuffled, expected[1], name="the shuffling generator")
+
+
+@task(7)
 def test_a_resumed_run_ends_like_an_uninterrupted_one(lab, rng):
     xs = torch.tensor(rng.normal(size=(21, 4)), dtype=torch.float32)
     ys = torch.tensor(rng.integers(0, 3, 21))
@@ -572,19 +598,6 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(lab, rng):
 
 
 @task(7)
-def test_both_generators_go_on_where_they_were(lab):
-    path, run = scratch(), begin(lab, 3)
-    torch.rand(7), torch.rand(5, generator=run.generator)
-    save(lab, path, run)
-    expected = torch.rand(2), torch.rand(2, generator=run.generator)
-    other = begin(lab, 4)
-    lab.load_checkpoint(path, other)
-    check.equal(torch.rand(2), expected[0], name="torch's global generator")
-    shuffled = torch.rand(2, generator=other.generator)
-    check.equal(shuffled, expected[1], name="the shuffling generator")
-
-
-@task(7)
 def test_what_load_returns(lab):
     path, run = scratch(), begin(lab, 1)
     save(lab, str(path), run, epoch=2)
@@ -594,6 +607,8 @@ def test_what_load_returns(lab):
     check.equal(sorted(got), ["config", "epoch", "history"], name="keys")
     check.equal(got["epoch"], 4, name="epoch")
     config = DEFAULTS | {"hidden": (8,), "epochs": 6}
+    kinds = [type(got[key]).__name__ for key in ("config", "history")]
+    check.equal(kinds, ["Config", "History"], name="types of config and history")
     check.equal(dataclasses.asdict(got["config"]), config, name="config")
     lists = {"train_loss": [0.5, 0.25], "val_loss": [0.75], "val_accuracy": []}
     check.equal(dataclasses.asdict(got["history"]), lists, name="history")
@@ -625,14 +640,58 @@ def test_files_hold_plain_data_only(lab):
     check.equal(trap.exists(), False, name="code in a file was run")
 
 
+def found(path, before) -> str:
+    """What has become of a file that held the bytes `before`."""
+    if not path.exists():
+        return "gone"
+    now = path.read_bytes()
+    if now == before:
+        return "as it was"
+    return "another file" if len(now) >= len(before) else "a shorter file"
+
+
+def save_where(limit, lab, path, run):
+    """Save while no file can grow beyond `limit` bytes, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        save(lab, path, run, epoch=4)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 @task(7)
 def test_a_save_that_fails_leaves_the_old_file(lab):
     path, run = scratch(), begin(lab, 1)
     save(lab, path, run)
     before = path.read_bytes()
     broken = labs.solution("2.5").History([lambda: 0.5])  # cannot be written
-    check.raises(Exception, lambda: save(lab, path, run, history=broken))
-    check.that(path.read_bytes() == before, "the file as it was")
+    why = "a value cannot be written"
+    check.raises(Exception, lambda: save(lab, path, run, history=broken), name=why)
+    check.equal(found(path, before), "as it was", name=f"the file after: {why}")
+    if resource is not None:
+        why = "the disk is full at half of the file"
+        check.raises(
+            Exception, lambda: save_where(len(before) // 2, lab, path, run), name=why
+        )
+        check.equal(found(path, before), "as it was", name=f"the file after: {why}")
+    save(lab, path, run, epoch=5)
+    check.equal(lab.load_checkpoint(path, run)["epoch"], 5, name="epoch, saved again")
+
+
+@task(7)
+def test_a_new_file_takes_the_place_of_the_old(lab):
+    path, run = scratch(), begin(lab, 1)
+    save(lab, path, run, epoch=2)
+    second_name = path.with_name("second-name.pt")
+    try:
+        os.link(path, second_name)  # the same file: writing into it changes both
+    except OSError:
+        return  # a file system without hard links
+    save(lab, path, run, epoch=4)
+    check.equal(lab.load_checkpoint(path, run)["epoch"], 4, name="epoch in `path`")
+    got = lab.load_checkpoint(second_name, run)["epoch"]
+    check.equal(got, 2, name="epoch in the old file, which has a second name")
 
 
 @task(7)

@@ -241,7 +241,8 @@ class SoftmaxCrossEntropy:
         for row, target in zip(np.asarray(logits, dtype=float), y, strict=True):
             total += np.logaddexp.reduce(row) - row[target]
             p.append(np.exp(row - np.logaddexp.reduce(row)))
-        self.cache = np.array(p), np.eye(logits.shape[1])[y]
+        hot = np.eye(logits.shape[1], dtype=logits.dtype)[y]
+        self.cache = np.array(p, logits.dtype), hot
         return float(total / len(y))
 
     def backward(self) -> np.ndarray:
