@@ -56,18 +56,6 @@ def test_solution_earns_everything(proof):
     assert record["controls"] == dict.fromkeys(stubs.CONTROLS, True)
 
 
-def test_misconceptions_are_named_in_a_report(proof):
-    """The first of each task, graded as a learner's file."""
-    assert proof.lines["misconceptions die"].ok  # fills the memory
-    first = {wrong.task: wrong for wrong in reversed(proof.lab.misconceptions)}
-    for wrong in first.values():
-        options = {"tasks": [wrong.task], "controls": False}
-        record = proof.grade(proof.lab.variant(wrong.id), **options)
-        assert record["tasks"][0]["verdict"] != "earned", wrong.id
-        named = [found["id"] for found in record["tasks"][0]["diagnosis"]]
-        assert named == [wrong.id]
-
-
 def test_each_misconception_is_named(proof):
     """Run as a submission is, each gives the values of its own version and no other."""
     assert proof.lines["misconceptions die"].ok
@@ -95,11 +83,14 @@ def test_each_misconception_is_named(proof):
 
 
 def test_one_mistake_costs_one_task(proof):
-    """The others keep their points, whatever the mistake does to them."""
+    """The others keep their points, whatever the mistake does to them, and the report
+    names it."""
+    assert proof.lines["misconceptions die"].ok  # fills the memory
     for wrong in (proof.lab.misconceptions[0], proof.lab.misconceptions[-1]):
         record = proof.grade(proof.lab.variant(wrong.id))
-        lost = [t["id"] for t in record["tasks"] if t["verdict"] != "earned"]
-        assert lost == [wrong.task], wrong.id
+        lost = [t for t in record["tasks"] if t["verdict"] != "earned"]
+        assert [t["id"] for t in lost] == [wrong.task], wrong.id
+        assert [found["id"] for found in lost[0]["diagnosis"]] == [wrong.id]
         assert not record["void"] and not record["violations"]
 
 

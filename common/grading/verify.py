@@ -58,6 +58,7 @@ class Bench:
                 self.by_task.setdefault(test["task"], []).append(test["name"])
         self.names = [name for names in self.by_task.values() for name in names]
         self.versions: dict[str, diagnosis.Signature] = {}
+        self.killer: dict[str, str] = {}  # the quickest test that fails each version
         self.memory = {} if memory is None else memory
         self.controls: dict[str, dict[str, str]] = {}
 
@@ -228,10 +229,14 @@ def misconceptions_die(bench: Bench) -> Line:
         signature = diagnosis.signature(result["events"])
         bench.versions[wrong.id] = signature
         bench.memory[grade.memory_key(wrong.id, SEEDS[0], wrong.task)] = signature
-        said = outcomes(result)
-        if result["outcome"] != "done" or not said:
+        tests = [e for e in result["events"] if e["event"] == "test"]
+        failed = [e for e in tests if e["outcome"] != "passed"]
+        if failed:
+            quickest = min(failed, key=lambda e: e["seconds"])
+            bench.killer[wrong.id] = quickest["test"]
+        if result["outcome"] != "done" or not tests:
             found.append(f"{wrong.id} does not end ({result['outcome']})")
-        elif set(said.values()) <= {"passed"}:
+        elif not failed:
             found.append(f"{wrong.id} passes task {wrong.task}")
     n = len(bench.lab.misconceptions)
     text = f"{n} of {n}, each at its own task"
@@ -279,18 +284,13 @@ def steady(bench: Bench) -> Line:
     for seed, result in bench.run(jobs).items():
         if lost := grade.first_lost(result, bench.names):
             found.append(f"the solution fails with seed {seed} ({lost})")
-    died = {id: _killers(version) for id, version in bench.versions.items()}
-    died = {id: names for id, names in died.items() if names}
-    # what killed it once comes first; the task's other tests only where that fails
-    left = _survivors(bench, itertools.product(died, SEEDS[1:]), died)
+    # what killed a version comes first; all of the task's tests only where that fails
+    quickest = {id: [test] for id, test in bench.killer.items()}
+    left = _survivors(bench, itertools.product(quickest, SEEDS[1:]), quickest)
     for id, seed in _survivors(bench, left, bench.of_version()):
         found.append(f"{id} passes with seed {seed}")
     text = "same verdicts for 3 seeds, 3 orders, 1 and 2 threads"
     return Line("steady", not found, found[0] if found else text, tuple(found[1:]))
-
-
-def _killers(version: diagnosis.Signature) -> list[str]:
-    return [name for name, test in version.items() if test["end"] != ("passed",)]
 
 
 def _survivors(
