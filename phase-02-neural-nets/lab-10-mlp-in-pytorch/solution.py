@@ -341,7 +341,7 @@ def fit(
     if resume_from is not None:
         found = load_checkpoint(resume_from, run)
         if found["config"] != cfg:
-            raise ValueError(f"cfg is not that of {resume_from}: {found['config']}")
+            raise ValueError(f"cfg must be the checkpoint's, {found['config']}")
         done, history = found["epoch"], found["history"]
     last = cfg.epochs if stop_after is None else stop_after
     for epoch in range(done + 1, last + 1):
