@@ -78,6 +78,15 @@ class Bench:
         keys = {self.worker.submit(job): key for key, job in jobs.items()}
         return {keys[result["id"]]: result for result in self.worker.results()}
 
+    def earned(self, result: dict) -> list[int]:
+        """The tasks of which a job passed every test."""
+        said = outcomes(result)
+        return [
+            task.id
+            for task in self.lab.tasks
+            if all(said.get(name) == "passed" for name in self.by_task[task.id])
+        ]
+
     def grade(self, source: str, path: Path, **options: object) -> dict:
         """Grade a source as a submission."""
         options |= {"seed": SEEDS[0], "memory": self.memory}
@@ -221,7 +230,7 @@ def interface(source: str) -> dict[str, tuple[str, str | None]]:
 def misconceptions_die(bench: Bench) -> Line:
     """Each wrong version fails a test of its own task, by a value and not by time."""
     tests = bench.of_version()
-    jobs = {id: bench.job(bench.lab.variant(id), tests[id]) for id in tests}
+    jobs = {id: bench.job(bench.lab.variant(id), names) for id, names in tests.items()}
     results = bench.run(jobs)
     found = []
     for wrong in bench.lab.misconceptions:
@@ -229,12 +238,12 @@ def misconceptions_die(bench: Bench) -> Line:
         signature = diagnosis.signature(result["events"])
         bench.versions[wrong.id] = signature
         bench.memory[grade.memory_key(wrong.id, SEEDS[0], wrong.task)] = signature
-        tests = [e for e in result["events"] if e["event"] == "test"]
-        failed = [e for e in tests if e["outcome"] != "passed"]
+        ran = [e for e in result["events"] if e["event"] == "test"]
+        failed = [e for e in ran if e["outcome"] != "passed"]
         if failed:
             quickest = min(failed, key=lambda e: e["seconds"])
             bench.killer[wrong.id] = quickest["test"]
-        if result["outcome"] != "done" or not tests:
+        if result["outcome"] != "done" or not ran:
             found.append(f"{wrong.id} does not end ({result['outcome']})")
         elif not failed:
             found.append(f"{wrong.id} passes task {wrong.task}")
@@ -265,10 +274,9 @@ def controls_earn_nothing(bench: Bench) -> Line:
     }
     found = []
     for kind, result in bench.run(jobs).items():
-        said = bench.controls[kind] = outcomes(result)
-        for task in bench.lab.tasks:
-            if all(said.get(name) == "passed" for name in bench.by_task[task.id]):
-                found.append(f"the {kind} lab earns task {task.id}")
+        bench.controls[kind] = outcomes(result)
+        for task in bench.earned(result):
+            found.append(f"the {kind} lab earns task {task}")
     text = " · ".join(stubs.CONTROLS)
     name = "controls earn nothing"
     return Line(name, not found, found[0] if found else text, tuple(found[1:]))
@@ -320,10 +328,8 @@ def each_task_alone(bench: Bench) -> Line:
     for id in ids:
         if lost := grade.first_lost(results[id, "own"], bench.by_task[id]):
             found.append(f"task {id} cannot be earned alone ({lost})")
-        for other in ids:
-            if other != id and not grade.first_lost(
-                results[id, "all"] | {"outcome": "done"}, bench.by_task[other]
-            ):
+        for other in bench.earned(results[id, "all"]):
+            if other != id:
                 found.append(f"solving task {id} earns task {other} too")
     text = f"each of {len(ids)} tasks on the reference's others"
     return Line(

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from common import datasets, labs, plotting, seeding
-from common.device import timeit
+from common.device import one_torch_thread, timeit
 from common.results import Results
 
 SEED = 8
@@ -660,9 +660,7 @@ def beside_torch(lab, results: Results, quick: bool) -> None:
             ours.step()
             theirs.step()
         worst = max(worst, float(np.abs(p.data - twin.detach().numpy()).max()))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with threadpool_limits(1):
+    with threadpool_limits(1), one_torch_thread():
         p = Point((0.0, 0.0))
         p.data = seeding.rng(SEED).standard_normal(1_000_000).astype(np.float32)
         p.grad = seeding.rng(SEED, "g").standard_normal(1_000_000).astype(np.float32)
@@ -670,7 +668,6 @@ def beside_torch(lab, results: Results, quick: bool) -> None:
         twin.grad = torch.tensor(p.grad)
         theirs = timeit(torch.optim.AdamW([twin], foreach=True).step, repeats=30)
         ours = timeit(lab.AdamW([p]).step, repeats=30)
-    torch.set_num_threads(threads)
     results.metric("torch.largest_difference", worst, "")
     results.metric("torch.adamw_speed", theirs / ours, "ratio", ours)
     results.text(

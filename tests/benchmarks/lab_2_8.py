@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from common import labs, seeding
+from common.device import one_torch_thread
 from tests.benchmarks.table import Row, seconds
 
 N = 1_000_000
@@ -33,20 +34,16 @@ def rows() -> Iterator[Row]:
     import torch._dynamo  # the first optimizer would load it
     from threadpoolctl import threadpool_limits
 
-    lab, threads = labs.solution("2.8"), torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            for kind, (ours, theirs, settings) in KINDS.items():
-                p, g = seeding.rng(0, kind).standard_normal((2, N)).astype(np.float32)
-                twin = torch.tensor(p, requires_grad=True)
-                twin.grad = torch.tensor(g)
-                peer = getattr(torch.optim, theirs)([twin], foreach=True, **settings)
-                own = getattr(lab, ours)([Array(p, g)], **settings)
-                wanted = "at least 0.7" if kind == "AdamW" else ""
-                yield _row(kind, own.step, peer.step, wanted)
-    finally:
-        torch.set_num_threads(threads)
+    lab = labs.solution("2.8")
+    with threadpool_limits(1), one_torch_thread():
+        for kind, (ours, theirs, settings) in KINDS.items():
+            p, g = seeding.rng(0, kind).standard_normal((2, N)).astype(np.float32)
+            twin = torch.tensor(p, requires_grad=True)
+            twin.grad = torch.tensor(g)
+            peer = getattr(torch.optim, theirs)([twin], foreach=True, **settings)
+            own = getattr(lab, ours)([Array(p, g)], **settings)
+            wanted = "at least 0.7" if kind == "AdamW" else ""
+            yield _row(kind, own.step, peer.step, wanted)
 
 
 def _row(kind: str, ours: Callable, peer: Callable, wanted: str) -> Row:
