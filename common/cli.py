@@ -335,6 +335,29 @@ def progress() -> None:
 
 
 @app.command()
+def leaderboard(
+    samples: Annotated[
+        bool, typer.Option("--samples", help="200 characters of each.")
+    ] = False,
+) -> None:
+    """All language models on one text, yours among them."""
+    from rich.markup import escape
+
+    from common import leaderboard as board
+
+    say = screen()
+    found = board.entries(mine=True)
+    say("[bold]Tiny Shakespeare, mean over all 111,540 validation characters[/]\n")
+    for line in board.screen(found, samples):
+        say(escape(line))
+    say("")
+    say("Learned: n-grams (n) or parameters (p). Nats: loss per character; less is")
+    say("better. Bits = nats / ln 2, perplexity = exp(nats). Time: of training.")
+    yours = any(e.mine for e in found)
+    say("> marks your own runs." if yours else "labs run 3.3 adds your own model.")
+
+
+@app.command()
 def run(
     lab: LabName = None,
     impl: Impl = "lab",

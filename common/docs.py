@@ -1,4 +1,4 @@
-"""Keeps the pages in step with the labs: the course map and the picture of a report.
+"""Keeps the pages in step with the labs: map, leaderboard, figures, a picture.
 
 What is finished is read from the folders, never typed. Lab names that are only planned
 come from the tables of the phase READMEs.
@@ -10,7 +10,7 @@ import io
 import re
 from pathlib import Path
 
-from common import labs
+from common import labs, leaderboard
 from common.grading import verify
 
 _ROW = re.compile(
@@ -18,7 +18,10 @@ _ROW = re.compile(
     r"\| (?P<what>.*) \| `\w+` \|$",
     re.M,
 )
-_BLOCK = re.compile(r"(?<=<!-- map -->\n).*?(?=<!-- /map -->)", re.S)
+_MAP, _LEADERBOARD = (
+    re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", re.S)
+    for name in ("map", "leaderboard")
+)
 PICTURE = Path(".github") / "report.svg"
 
 
@@ -57,7 +60,9 @@ def pages() -> dict[Path, str]:
     """Each page that is partly generated, and what it should say."""
     readme = labs.root() / "README.md"
     text = readme.read_text(encoding="utf-8")
-    found = {readme: _BLOCK.sub(lambda _: course_map(), text)}
+    text = _MAP.sub(lambda _: course_map(), text)
+    table = leaderboard.markdown(leaderboard.entries())
+    found = {readme: _LEADERBOARD.sub(lambda _: table, text)}
     for phase in labs.phases():
         found[phase / "README.md"] = _figures(phase_table(phase))
     return found

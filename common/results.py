@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING
 
 from common import device as devices
 from common import plotting
+from common.datasets import VALID_POSITIONS
 from common.progress import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_LINES = 59  # a report is read in one go
+SIZE_UNITS = ("parameters", "n-grams")
+SAMPLE_LENGTH = 200  # characters
 _COLUMNS = 80
 _DIGITS = 6  # significant digits of a stored float
 
@@ -56,6 +59,7 @@ class Results:
         self.out = Path(out)
         self._seed = seed
         self._steps = steps
+        self._quick = quick
         self._done = 0
         self._device = devices.describe(device)
         self._clock = clock
@@ -118,6 +122,58 @@ class Results:
             "seed": self._seed,
             "device": self._device,
             "seconds": None if seconds is None else _plain(name, seconds),
+        }
+
+    def language_model(
+        self,
+        *,
+        model: str,
+        size: int,
+        size_unit: str,
+        train_seconds: float,
+        nats: float,
+        positions: int,
+        sample: str,
+    ) -> None:
+        """Enter a language model of Tiny Shakespeare into the course's leaderboard.
+
+        It becomes the metric ``lm.<model>``: nats per character, with the seconds of
+        training. `common.leaderboard` gathers these of all labs.
+
+        Args:
+            model: its name, such as "Kneser-Ney, 6-gram".
+            size: how many numbers it learned.
+            size_unit: what they are: "parameters" or "n-grams".
+            train_seconds: wall time of fitting it.
+            nats: mean over `positions` of -ln p(character | characters before it).
+            positions: all 111,540 of the validation part, except in a quick run.
+            sample: 200 characters drawn from it, except in a quick run.
+
+        Raises:
+            ValueError: in a run that is not quick, other positions or another length
+                of the sample; `size_unit` is another word.
+        """
+        if size_unit not in SIZE_UNITS:
+            raise ValueError(
+                f"size_unit: expected one of {SIZE_UNITS}, got {size_unit!r}"
+            )
+        if not self._quick and positions != VALID_POSITIONS:
+            raise ValueError(
+                f"positions: a score counts all {VALID_POSITIONS:,} validation "
+                f"positions, got {positions:,}"
+            )
+        if not self._quick and len(sample) != SAMPLE_LENGTH:
+            raise ValueError(
+                f"sample: expected {SAMPLE_LENGTH} characters, got {len(sample)}"
+            )
+        name = f"lm.{model}"
+        self.metric(name, nats, "nats/character", seconds=train_seconds)
+        self._metrics[name]["language_model"] = {
+            "model": model,
+            "size": int(size),
+            "size_unit": size_unit,
+            "positions": int(positions),
+            "sample": sample,
         }
 
     def figure(self, fig: "Figure", name: str, caption: str) -> Path:

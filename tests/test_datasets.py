@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from common import datasets
-from common.datasets import fetch, registry, text, toy
+from common.datasets import characters, fetch, registry, text, toy
 from tests.support import requires
 
 BODY = b"To be, or not to be.\n" * 20_000  # 420 kB: more than a socket buffers
@@ -466,6 +466,32 @@ def test_digits():
     assert (y.shape, y.dtype) == ((1797,), np.int64)
     assert (X.min(), X.max()) == (0.0, 1.0)
     assert np.bincount(y).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+
+
+def test_characters_by_hand():
+    text = characters.split_characters("banana, \nand on")
+    assert text.symbols == "\n ,abdno"
+    assert text.train.tolist() == [4, 3, 6, 3, 6, 3, 2, 1, 0, 3, 6, 5, 1]
+    assert text.valid.tolist() == [7, 6]
+    assert text.train.dtype == text.valid.dtype == np.int64
+    assert text.encode("nob\n").tolist() == [6, 7, 4, 0]
+    assert text.decode(text.encode("a dab")) == "a dab"
+    assert text.encode("").shape == (0,) and text.decode([]) == ""
+    with pytest.raises(ValueError, match=r"text: .*'x'"):
+        text.encode("axe")
+    for bad in (-1, 8):
+        with pytest.raises(ValueError, match="ids: expected 0 to 7"):
+            text.decode([0, bad])
+
+
+def test_the_split_of_all_language_models():
+    requires("tinyshakespeare")
+    text = datasets.shakespeare_characters()
+    assert len(text.symbols) == 65 and text.symbols[0] == "\n"
+    assert len(text.train) == 1_003_854
+    assert len(text.valid) == datasets.VALID_POSITIONS == 111_540
+    whole = text.decode(text.train) + text.decode(text.valid)
+    assert whole == datasets.tiny_shakespeare()
 
 
 def test_wikipedia_10k_is_read_as_title_and_text(tmp_path, monkeypatch):

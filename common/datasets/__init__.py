@@ -6,14 +6,19 @@
     X, y = datasets.toy.moons(200, rng=rng)
 
 This file only gathers the public names; `registry.py` says what each set is, `fetch.py`
-finds or downloads it, `text.py`, `bundled.py`, `vectors.py` and `toy.py` hand it over.
-Importing it is cheap: NumPy and the libraries behind single sets load when a function
-needs them.
+finds or downloads it, `text.py`, `characters.py`, `bundled.py`, `vectors.py` and
+`toy.py` hand it over. Importing it is cheap: NumPy and the libraries behind single sets
+load when a function needs them.
 """
 
 from typing import TYPE_CHECKING
 
 from common.datasets.bundled import digits, python_docs, python_docs_passages
+from common.datasets.characters import (
+    VALID_POSITIONS,
+    CharacterText,
+    shakespeare_characters,
+)
 from common.datasets.fetch import DatasetCorrupt, DatasetMissing, available, path
 from common.datasets.registry import DATASETS, Dataset, File, UnknownDataset, names
 from common.datasets.text import (
@@ -33,6 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DATASETS",
+    "VALID_POSITIONS",
+    "CharacterText",
     "Dataset",
     "DatasetCorrupt",
     "DatasetMissing",
@@ -45,6 +52,7 @@ __all__ = [
     "path",
     "python_docs",
     "python_docs_passages",
+    "shakespeare_characters",
     "tiny_shakespeare",
     "toy",
     "user_text",

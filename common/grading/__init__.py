@@ -1,7 +1,8 @@
 """What a lab's `test_lab.py` imports; the rest of this package is the harness.
 
 `check` compares, `@task(3)` says which task a test decides, `@needs_data("name")` marks
-a test that needs a downloaded dataset. The fixtures `lab` (the module under test) and
+a test that needs a downloaded dataset, `differences` is the derivative of anything. The
+fixtures `lab` (the module under test) and
 `rng` (a seeded NumPy generator, new for each test) come from the plugin.
 """
 
@@ -9,16 +10,18 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from types import ModuleType
+from typing import Any
 
-__all__ = ["check", "needs_data", "task"]
+__all__ = ["check", "differences", "needs_data", "task"]
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Load `check` when it is asked for: the command needs this package without it."""
-    if name != "check":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module("common.grading.check")
+def __getattr__(name: str) -> Any:
+    """Load what needs NumPy when it is asked for: the command does without it."""
+    if name == "check":
+        return importlib.import_module("common.grading.check")
+    if name == "differences":
+        return importlib.import_module("common.grading.numeric").differences
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def task(number: int, *, mutates: bool = False) -> Callable:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from common import labs, seeding
 from common.device import one_torch_thread
-from tests.benchmarks.table import Row, seconds
+from tests.benchmarks.table import Row, side_by_side
 
 SHAPES = {(4096, 1000): "at least 0.6", (64, 10): ""}  # a vocabulary; digits
 
@@ -28,14 +28,14 @@ def rows() -> Iterator[Row]:
         def own(logits=logits, targets=targets) -> None:
             lab.softmax_cross_entropy(logits, targets)
 
-        repeats = 9 if N > 100 else 200
+        name, rounds = "torch, forward and backward", 9 if N > 100 else 200
         with one_torch_thread():
-            ours, theirs = seconds(own, repeats), seconds(peer, repeats)
-        yield Row(
-            f"2.4 softmax_cross_entropy, {N:,} x {K:,}",
-            f"{ours * 1000:.2f} ms",
-            f"{theirs * 1000:.2f} ms: torch, forward and backward",
-            theirs / ours,
-            "x speed",
-            wanted,
-        )
+            yield side_by_side(
+                f"2.4 softmax_cross_entropy, {N:,} x {K:,}",
+                own,
+                peer,
+                name,
+                wanted,
+                rounds=rounds,
+                repeats=1,
+            )

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from common import labs, seeding
 from common.device import one_torch_thread
-from tests.benchmarks.table import Row, seconds
+from tests.benchmarks.table import Row, side_by_side
 
 CASES = (  # sizes, batch, steps per timing, what the design asks for
     ((64, 64, 10), 32, 40, "at least 3"),
@@ -27,16 +27,15 @@ def rows() -> Iterator[Row]:
         X = rng.standard_normal((batch, sizes[0])).astype(np.float32)
         y = rng.integers(sizes[-1], size=batch)
         with threadpool_limits(1), one_torch_thread():
-            ours = seconds(_lab_steps(sizes, X, y, steps), repeats=40) / steps
-            peer = seconds(_torch_steps(sizes, X, y, steps), repeats=40) / steps
-        yield Row(
-            f"2.5 step {'-'.join(map(str, sizes))}, batch {batch}",
-            f"{ours * 1e6:.0f} µs",
-            f"{peer * 1e6:.0f} µs: torch eager, SGD",
-            peer / ours,
-            "x speed",
-            wanted,
-        )
+            yield side_by_side(
+                f"2.5 {steps} steps {'-'.join(map(str, sizes))}, batch {batch}",
+                _lab_steps(sizes, X, y, steps),
+                _torch_steps(sizes, X, y, steps),
+                "torch eager, SGD",
+                wanted,
+                rounds=40,
+                repeats=1,
+            )
 
 
 def _lab_steps(sizes: tuple, X: np.ndarray, y: np.ndarray, steps: int) -> Callable:

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from common import datasets, labs, seeding
 from common.device import one_torch_thread
-from tests.benchmarks.table import Row
+from tests.benchmarks.table import Row, speed
 
 MOONS, DIGITS, BATCH = (2, 16, 16, 1), (64, 64, 10), 32
 
@@ -76,7 +76,7 @@ def scalars(lab) -> Iterator[Row]:
             gc.enable()
         name = "2.7 Value, 100 moons" + ("" if collector else ", garbage collector off")
         wanted = "at least 2" if collector else ""
-        yield row(name, ours, theirs, "micrograd", wanted)
+        yield speed(name, ours, theirs, "micrograd", wanted)
 
 
 def copy_weights(net, peer) -> None:
@@ -137,22 +137,10 @@ def tensors(lab) -> Iterator[Row]:
     ours_s = cpu(lambda: [tensor() for _ in range(50)]) / 50
     torch_s = cpu(lambda: [eager() for _ in range(50)]) / 50
     name = "2.7 Tensor, 32 digits, 64-64-10"
-    yield row(name, ours_s, torch_s, "torch eager")
+    yield speed(name, ours_s, torch_s, "torch eager")
     gc.disable()
     try:
         scalar_s = cpu(scalar, 2)
     finally:
         gc.enable()
-    yield row(name, ours_s, scalar_s, "Value, garbage collector off", "at least 100")
-
-
-def row(what: str, ours: float, peer: float, name: str, wanted: str = "") -> Row:
-    """Milliseconds of both, and how many times as fast ours is."""
-    return Row(
-        what,
-        f"{1e3 * ours:.2f} ms",
-        f"{1e3 * peer:.2f} ms: {name}",
-        peer / ours,
-        "x speed",
-        wanted,
-    )
+    yield speed(name, ours_s, scalar_s, "Value, garbage collector off", "at least 100")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
 from common import labs, seeding
 from common.device import one_torch_thread
-from tests.benchmarks.table import Row, seconds
+from tests.benchmarks.table import Row, side_by_side
 
 N = 1_000_000
 KINDS = {
@@ -43,20 +43,5 @@ def rows() -> Iterator[Row]:
             peer = getattr(torch.optim, theirs)([twin], foreach=True, **settings)
             own = getattr(lab, ours)([Array(p, g)], **settings)
             wanted = "at least 0.7" if kind == "AdamW" else ""
-            yield _row(kind, own.step, peer.step, wanted)
-
-
-def _row(kind: str, ours: Callable, peer: Callable, wanted: str) -> Row:
-    # in turns, so that a busy machine slows both
-    own, other = [], []
-    for _ in range(15):
-        own.append(seconds(ours, 3))
-        other.append(seconds(peer, 3))
-    return Row(
-        f"2.8 {kind}.step, 1 M float32",
-        f"{min(own) * 1000:.2f} ms",
-        f"{min(other) * 1000:.2f} ms: torch foreach",
-        min(other) / min(own),
-        "x speed",
-        wanted,
-    )
+            what = f"2.8 {kind}.step, 1 M float32"
+            yield side_by_side(what, own.step, peer.step, "torch foreach", wanted)

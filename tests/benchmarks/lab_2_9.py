@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from common import labs, seeding
 from common.device import one_torch_thread
-from tests.benchmarks.table import Row, seconds
+from tests.benchmarks.table import Row, side_by_side
 
 SHAPES = {(4096, 512): "at least 0.25", (64, 256): ""}  # a transformer's; digits
 
@@ -31,14 +31,14 @@ def rows() -> Iterator[Row]:
             layer.forward(x)
             layer.backward(dy)
 
-        repeats = 15 if N > 100 else 300
+        name, rounds = "torch, forward and backward", 15 if N > 100 else 300
         with one_torch_thread():
-            ours, theirs = seconds(own, repeats), seconds(peer, repeats)
-        yield Row(
-            f"2.9 LayerNorm, {N:,} x {dim}",
-            f"{ours * 1000:.2f} ms",
-            f"{theirs * 1000:.2f} ms: torch, forward and backward",
-            theirs / ours,
-            "x speed",
-            wanted,
-        )
+            yield side_by_side(
+                f"2.9 LayerNorm, {N:,} x {dim}",
+                own,
+                peer,
+                name,
+                wanted,
+                rounds=rounds,
+                repeats=1,
+            )
