@@ -26,7 +26,7 @@ HEADER = (
     "perplexity",
     "200 characters of it",
 )
-WIDTHS = (4, 13, 8, 8, 8, 8)  # at the terminal, after the model
+WIDTHS = (4, 12, 7, 7, 8, 7)  # at the terminal, after the model
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,13 @@ def _time(seconds: float) -> str:
 
 
 def _in_a_cell(sample: str) -> str:
-    """A sample as HTML that no Markdown rule changes: every mark as its number."""
-    safe = "".join(
-        c if c.isalnum() or c in " ,.'-" else f"&#{ord(c)};" for c in sample.strip("\n")
+    """A sample as HTML in which Markdown finds nothing to do, and no end of a line."""
+    plain = " ,.:;!?'-\""
+    marks = {"\n": "<br>"}
+    return "".join(
+        c if c.isalnum() or c in plain else marks.get(c, f"&#{ord(c)};")
+        for c in sample.strip("\n")
     )
-    return safe.replace("&#10;", "<br>")
 
 
 def screen(found: list[Entry], samples: bool = False) -> list[str]:
@@ -133,7 +135,7 @@ def screen(found: list[Entry], samples: bool = False) -> list[str]:
     head = ("model", "lab", "learned", "nats", "bits", "perpl.", "time")
     rows = [
         (
-            _cut(e.model, 30),
+            _cut(e.model, 31),
             e.lab.id,
             f"{e.size:,} {e.size_unit[0]}",
             f"{e.nats:.3f}",
@@ -145,7 +147,7 @@ def screen(found: list[Entry], samples: bool = False) -> list[str]:
     ]
     marks = ["", *(">" if e.mine else "" for e in found)]
     lines = [
-        f"{mark:2}{row[0]:31}" + "".join(map(str.rjust, row[1:], WIDTHS))
+        f"{mark:2}{row[0]:32}" + "".join(map(str.rjust, row[1:], WIDTHS))
         for mark, row in zip(marks, [head, *rows], strict=True)
     ]
     if samples:

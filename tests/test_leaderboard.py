@@ -130,7 +130,8 @@ def test_at_the_terminal(board):
     lines = said.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     mine = [line for line in lines if line.startswith("> ") and "Better" in line]
-    assert len(mine) == 1 and "1.800" in mine[0]
+    assert len(mine) == 1 and "1.800" in mine[0] and mine[0].endswith(" s")
+    assert any(line.endswith("time") for line in lines)
     assert any("1,380 n" in line and "11.96" in line for line in lines)
     assert "JULIET:" in said.stdout
     assert "JULIET:" not in board.labs("leaderboard").stdout

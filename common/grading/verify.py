@@ -381,7 +381,7 @@ def idle_tests(bench: Bench) -> Line:
 
 # --- README and experiment ---------------------------------------------------------
 
-_FIGURE = re.compile(r"<!--=([\w./]+)(?::([^>]*?))?-->(.*?)<!--/-->", re.S)
+_FIGURE = re.compile(r"<!--=([^:<>]+?)(?::([^>]*?))?-->(.*?)<!--/-->", re.S)
 
 
 def readme(bench: Bench) -> Line:
