@@ -1,0 +1,340 @@
+"""Word vectors, from counts of company and by predicting it.
+
+You count which words stand near each other, weigh the counts by surprise (PPMI) and
+compress them (SVD); then you learn vectors by prediction (word2vec's skip-gram with
+negative sampling) and ask both for neighbours, analogies and clusters.
+
+1 vocabulary, co-occurrence (2)   2 PPMI (2)                      3 SVD vectors (1)
+4 SGNS loss and gradients (2)     5 sampling, training loop (1)   6 using vectors (2)
+
+V words have ids 0..V - 1; a sentence is an int array of ids, and may be empty. Vectors
+are the rows of a float64 array. A number outside the range that a docstring gives, and
+an id outside 0..V - 1, is a ValueError that names the argument.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import svds
+from scipy.special import expit  # the sigmoid, 1 / (1 + exp(-x)), without overflow
+
+from common import labs
+
+minibatches = labs.solution("1.5").minibatches  # one epoch, some rows at a time
+normalize = labs.solution("1.3").normalize  # rows to length 1; zero rows stay zero
+top_k = labs.solution("1.3").top_k  # exact nearest neighbours
+
+
+# --- Given: checks, ids, and sentences in one piece ------------------------------
+
+
+def check_at_least_1(**numbers: float) -> None:
+    """ValueError, with its name in it, for a number below 1."""
+    for name, number in numbers.items():
+        if not number >= 1:  # NaN is refused too
+            raise ValueError(f"{name} must be at least 1, got {number}")
+
+
+def check_above_0(**numbers: float) -> None:
+    """ValueError, with its name in it, for a number that is not above 0."""
+    for name, number in numbers.items():
+        if not number > 0:
+            raise ValueError(f"{name} must be above 0, got {number}")
+
+
+def check_ids(vocab_size: int, **ids: int | Sequence[int] | np.ndarray) -> None:
+    """ValueError, with its name in it, for ids outside 0..vocab_size - 1."""
+    for name, values in ids.items():
+        values = np.asarray(values)
+        if values.size and not 0 <= values.min() <= values.max() < vocab_size:
+            raise ValueError(f"{name} must have ids in 0..{vocab_size - 1}: {values}")
+
+
+def encode(sentences: Iterable[Sequence[str]], itos: Sequence[str]) -> list[np.ndarray]:
+    """Each sentence as int64 ids. Words that `itos` lacks are dropped, so that those
+    around them move together, as in word2vec."""
+    ids = {word: i for i, word in enumerate(itos)}
+    return [
+        np.array([ids[word] for word in words if word in ids], dtype=np.int64)
+        for words in sentences
+    ]
+
+
+def flatten(sentences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """All N words in one array (N,), and the number of each one's sentence (N,)."""
+    lengths = [len(sentence) for sentence in sentences]
+    empty = np.empty(0, dtype=np.int64)  # concatenate wants at least one array
+    words = np.concatenate([empty, *sentences]).astype(np.int64)
+    return words, np.repeat(np.arange(len(lengths)), lengths)
+
+
+# --- Task 1 (2 points): vocabulary and co-occurrence -----------------------------
+
+
+def build_vocab(
+    sentences: Iterable[Sequence[str]], min_count: int = 1, max_size: int | None = None
+) -> tuple[list[str], np.ndarray]:
+    """The words that occur at least `min_count` times, the most frequent first.
+
+    Of equally frequent words, the one that Python sorts first comes first.
+    [["b", "a", "b"], ["c"]] gives (["b", "a", "c"], [2, 1, 1]).
+
+    Args:
+        sentences: lists of words; read once.
+        min_count: at least 1.
+        max_size: keep only the first so many words, at least 1; None keeps all.
+
+    Returns:
+        itos, where itos[i] is the word with id i, and counts, int64 (V,).
+
+    Raises:
+        ValueError: also where `sentences` have no word that is frequent enough.
+    """
+    raise NotImplementedError("task 1")
+
+
+def cooccurrence(
+    sentences: Sequence[np.ndarray],
+    vocab_size: int,
+    window: int,
+    weighting: str = "uniform",
+) -> csr_matrix:
+    """How often two words stand at most `window` places apart in one sentence.
+
+    Two places of a sentence at a distance d, 1 <= d <= window, with ids i and j, add
+    their weight to (i, j) and to (j, i); where i = j, the diagonal gains it twice.
+    [[0, 1, 2], [1, 0]] with window 2 gives [[0, 2, 1], [2, 0, 1], [1, 1, 0]].
+
+    Args:
+        sentences: int arrays.
+        vocab_size: V.
+        window: at least 1.
+        weighting: "uniform" weighs every pair 1, "distance" weighs it 1/d.
+
+    Returns:
+        float64 (V, V), with one stored entry for each pair of words that was seen.
+    """
+    raise NotImplementedError("task 1")
+
+
+# --- Task 2 (2 points): PPMI -----------------------------------------------------
+
+
+def ppmi(
+    C: csr_matrix, alpha: float = 1.0, shift: float = 1.0, positive: bool = True
+) -> csr_matrix:
+    """Positive pointwise mutual information: how much more often than by chance.
+
+    PMI(i, j) = ln(p(i, j) / (p(i) p(j))) - ln(shift). With D the sum of C, r_i that of
+    row i and c_j that of column j, p(i, j) = C_ij / D, p(i) = r_i / D, and
+    p(j) = c_j^alpha / Σ_k c_k^alpha, which for alpha = 1 is c_j / D (Church and Hanks
+    1990; alpha and shift: Levy, Goldberg, Dagan 2015). In [[0, 2, 1], [2, 0, 1],
+    [1, 1, 0]] entry (0, 1) becomes ln((2/8) / (3/8 · 3/8)) = ln(16/9) = 0.5754.
+
+    Args:
+        C: (V, W), 0 or more each, not all 0; it need not be symmetric.
+        alpha: above 0; below 1, rare columns surprise less.
+        shift: above 0; with the number of negatives, this is what SGNS factors.
+        positive: keep only what is above 0.
+
+    Returns:
+        float64 (V, W), a new matrix. Where C is 0 it has no entry, and with `positive`
+        none where PMI is 0 or below.
+    """
+    raise NotImplementedError("task 2")
+
+
+# --- Task 3 (1 point): SVD vectors -----------------------------------------------
+
+
+def svd_embeddings(M: csr_matrix, dim: int, power: float = 0.5) -> np.ndarray:
+    """Each row of M as `dim` numbers: U_d S_d^power, of the SVD M = U S Vᵀ.
+
+    U_d and S_d are the `dim` largest singular values and their left vectors. With power
+    1, U_d S_d (U_d S_d)ᵀ is M Mᵀ but for the directions left out; 0.5 or 0 let small
+    directions say more, which suits word vectors (Levy, Goldberg, Dagan 2015).
+
+    Args:
+        M: (V, W), sparse.
+        dim: 1 <= dim < min(V, W).
+        power: of the singular values.
+
+    Returns:
+        float64 (V, dim), columns from the largest singular value down. Singular vectors
+        have no sign of their own: here, the entry of largest magnitude in each column
+        is positive (the first, if several are equal).
+    """
+    raise NotImplementedError("task 3")
+
+
+# --- Task 4 (2 points): skip-gram with negative sampling -------------------------
+
+
+def sgns_loss_and_grads(
+    W_in: np.ndarray,
+    W_out: np.ndarray,
+    centers: np.ndarray,
+    contexts: np.ndarray,
+    negatives: np.ndarray,
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """The loss of skip-gram with negative sampling, and its gradients.
+
+    A center c was seen near a context o; K negatives were drawn at random. With
+    v = W_in[c] and u_j = W_out[j] the loss is -ln σ(u_o · v) - Σ_k ln σ(-u_k · v),
+    where σ(x) = 1 / (1 + exp(-x)) (Mikolov et al. 2013b, eq. 4), and that of a batch is
+    the mean of its B. Scores of ±1000 give neither inf nor NaN.
+
+    Args:
+        W_in, W_out: (V, d), the vector of each word as a center and as a context.
+        centers, contexts: int (B,), B at least 1.
+        negatives: int (B, K); one that equals the context counts all the same.
+
+    Returns:
+        The loss, a float in nats, and its derivatives dW_in and dW_out, float64 (V, d).
+        A word that occurs several times in the batch has the sum of its parts.
+    """
+    raise NotImplementedError("task 4")
+
+
+# --- Task 5 (1 point): sampling and the training loop ----------------------------
+
+
+def keep_probability(counts: np.ndarray, t: float = 1e-3) -> np.ndarray:
+    """The probability with which each occurrence of a word stays in the training text.
+
+    min(1, √(t / f)), where f is the word's share of all occurrences: frequent words say
+    little about their company (Mikolov et al. 2013b, eq. 5). `counts` (V,) are 0 or
+    more, not all 0; `t` is above 0. float64 (V,), with 1 for a word of count 0.
+    """
+    raise NotImplementedError("task 5")
+
+
+def noise_distribution(counts: np.ndarray, power: float = 0.75) -> np.ndarray:
+    """The probability of each word as a negative: in proportion to count^power.
+
+    Between power 1, where rare words are hardly ever drawn, and 0, where all words
+    alike (Mikolov et al. 2013b). `counts` (V,) are 0 or more, not all 0; `power` is
+    above 0. float64 (V,), of sum 1.
+    """
+    raise NotImplementedError("task 5")
+
+
+def skipgram_pairs(
+    sentences: Sequence[np.ndarray], windows: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Every (center, context) pair, where each place has a window of its own.
+
+    Place i with window w is the center of a pair with each other place of its sentence
+    from i - w to i + w. [[7, 8, 9]] with windows [[1, 1, 2]] gives centers
+    7, 8, 8, 9, 9 and contexts 8, 7, 9, 7, 8.
+
+    Args:
+        sentences: int arrays.
+        windows: for each sentence an int array of its length, 0 or more each.
+
+    Returns:
+        centers and contexts, int64 (P,): centers in the order of the text, the contexts
+        of each from left to right.
+    """
+    raise NotImplementedError("task 5")
+
+
+def train_sgns(
+    sentences: Sequence[np.ndarray],
+    counts: np.ndarray,
+    dim: int,
+    window: int,
+    negatives: int,
+    epochs: int,
+    lr: float,
+    batch: int,
+    rng: np.random.Generator,
+    W_in: np.ndarray | None = None,
+    W_out: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Train skip-gram vectors with negative sampling: word2vec, in batches.
+
+    Each epoch draws a window for every place, uniformly from 1..window, and goes once
+    through all `skipgram_pairs` in random order. Each pair gets `negatives` words from
+    `noise_distribution(counts)`. A batch of B pairs moves W_in and W_out by -rate · B
+    times their gradients: the sum, not the mean, of what its pairs ask for, so that one
+    `lr` suits every batch size.
+
+    Args:
+        sentences: int arrays, with at least one pair.
+        counts: (V,), for the noise.
+        dim, window, negatives, epochs: at least 1; `dim` is d of a random start.
+        lr: above 0. The rate falls along a line: after a share x of the training it is
+            lr · (1 - (1 - 1e-4) x), where all pairs of an epoch count alike, and so do
+            all epochs. The first batch has x = 0.
+        batch: pairs in a batch, at least 1; the last of an epoch may be smaller.
+        rng: for all that is drawn.
+        W_in, W_out: (V, d), a start, which is not changed. None draws W_in uniformly
+            from ±0.5 / dim, and sets W_out to 0.
+
+    Returns:
+        W_in, float64 (V, d), and the loss of each batch before its step, float64.
+    """
+    raise NotImplementedError("task 5")
+
+
+# --- Task 6 (2 points): neighbours, analogies, clusters --------------------------
+
+
+def most_similar(
+    E: np.ndarray, query: int | np.ndarray, k: int, exclude: Iterable[int] = ()
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k words whose vectors point most nearly where the query does.
+
+    Args:
+        E: (V, d).
+        query: an id, which is itself left out, or a vector (d,).
+        k: from 1 to the number of words that are not left out.
+        exclude: ids to leave out.
+
+    Returns:
+        ids, int64 (k,), the nearest first, of equally near ones the lower id first; and
+        their cosines with the query, float64 (k,). A vector of length 0 has cosine 0.
+    """
+    raise NotImplementedError("task 6")
+
+
+def analogy(
+    E: np.ndarray, a: int, b: int, c: int, k: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """a is to b as c is to ...: the k words nearest to b - a + c, a, b, c left out.
+
+    All vectors are taken at length 1 (3CosAdd; Mikolov, Yih, Zweig 2013). Returns ids
+    and cosines with b - a + c as `most_similar`, with the same range of k.
+    """
+    raise NotImplementedError("task 6")
+
+
+def cluster(
+    E: np.ndarray, k: int, rng: np.random.Generator, iters: int = 50
+) -> tuple[np.ndarray, np.ndarray]:
+    """Spherical k-means: groups of vectors that point the same way.
+
+    All vectors are taken at length 1, as x. The first centroid is one of them, drawn
+    uniformly; each further one is drawn in proportion to 1 - cos(x, nearest centroid so
+    far), half the squared distance (k-means++, Arthur and Vassilvitskii 2007). A round
+    gives each x to the centroid with the largest cosine, then makes each centroid the
+    mean of its x, scaled to length 1: Σ cos(x, its centroid) never falls (Dhillon and
+    Modha 2001).
+
+    Args:
+        E: (V, d), no row zero.
+        k: from 1 to V.
+        rng: for the start.
+        iters: the most rounds, at least 1; it stops once a round changes no label.
+
+    Returns:
+        labels, int64 (V,), as the last round gave them out, and the centroids made from
+        them, float64 (k, d), of length 1. A cluster that gets no x takes the one that
+        fits its own cluster least.
+    """
+    raise NotImplementedError("task 6")
