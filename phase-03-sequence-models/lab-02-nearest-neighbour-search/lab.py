@@ -191,8 +191,9 @@ class IVFIndex:
         self.stored: list[np.ndarray | None] = [None] * n_lists  # None: no vector yet
 
     def train(self, X: ArrayLike) -> None:
-        """Find centroids by `cluster` of lab 3.1, unless there are some already.
+        """Find centroids, unless there are some already.
 
+        With `cluster` of lab 3.1, which gives labels and centroids, and `rng`.
         ValueError: X (N, d) has rows of another length than 1, or `n_lists` is above N.
         """
         raise NotImplementedError("task 3")
