@@ -61,12 +61,12 @@ def main(lab, out: Path, quick: bool = False, full: bool = False) -> None:
     Args:
         lab: the module under test: the solution, or a learner's lab.py.
         out: folder for metrics.json, report.md and the five plots.
-        quick: a piece of the text and few steps; about four seconds.
+        quick: a piece of the text and few steps; about ten seconds.
         full: 50,000 steps for the long model.
     """
     title = "Lab 3.4: a neural language model"
     results = Results(out, title, seed=SEED, steps=6, quick=quick)
-    duration = "4 seconds" if quick else "8 minutes" if full else "two minutes"
+    duration = "ten seconds" if quick else "8 minutes" if full else "two minutes"
     results.say(f"Makes 5 plots, 3 tables and a report in about {duration}.")
     short, long = (25, 50) if quick else (600, 50_000 if full else 8_000)
     with threadpool_limits(1), one_torch_thread():
