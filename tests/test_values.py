@@ -386,6 +386,14 @@ def test_the_worst_place_is_the_largest_gap():
     assert whole.where == "[0]"
 
 
+@pytest.mark.parametrize("wrap", [float, lambda x: np.array([7.0, x])])
+def test_numbers_that_differ_late_do_not_look_equal(wrap):
+    found = difference(wrap(1.49999925), wrap(1.5))
+    assert (found.expected, found.got) == ("1.5", "1.49999925")
+    found = difference(wrap(math.nan), wrap(1.5))
+    assert (found.expected, found.got) == ("1.5", "nan")
+
+
 def test_the_path_to_a_nested_difference():
     expected = {"a": {"b": [1.0, 2.0]}, "c": [(1, [2, 3])]}
     got = {"a": {"b": [1.0, 5.0]}, "c": [(1, [2, 3])]}

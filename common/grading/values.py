@@ -245,7 +245,7 @@ def _scalars(got: Any, expected: Any, tol: Tolerance, at: str) -> Difference | N
         kind = "nan" if got != got and expected == expected else "value"
     else:
         agree, kind = got == expected, "value"
-    return None if agree else Difference(kind, show(expected), show(got), at)
+    return None if agree else Difference(kind, *_shown_apart(expected, got), at)
 
 
 def _strings(got: Any, expected: Any, at: str) -> Difference | None:
@@ -366,8 +366,7 @@ def _arrays(
         index, kind = _worst(got, expected, agree), "value"
     return Difference(
         kind,
-        show(expected[index].item()),
-        show(got[index].item()),
+        *_shown_apart(expected[index].item(), got[index].item()),
         f"{at}[{', '.join(str(int(i)) for i in index)}]" if index else at,
         (int(agree.sum()), agree.size),
     )
@@ -417,6 +416,14 @@ def show(value: Any, width: int = 60) -> str:
         return text
     head = max(1, width - 12)
     return f"{text[:head]} … {text[-8:]}"
+
+
+def _shown_apart(expected: Any, got: Any) -> tuple[str, str]:
+    """Both as `show` has them; numbers that would look equal with all their digits."""
+    texts = show(expected), show(got)
+    if texts[0] == texts[1] and isinstance(got, (float, complex)):
+        return repr(expected), repr(got)
+    return texts
 
 
 def spell(value: Any, width: int) -> str:
