@@ -36,7 +36,9 @@ def as_ids(name: str, ids: Ids, vocab_size: int) -> list[int]:
     if array.size == 0:
         return []
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise ValueError(f"{name} must be integers of shape (N,), got {array.dtype}")
+        raise ValueError(
+            f"{name} must be integers of shape (N,), got {array.dtype} {array.shape}"
+        )
     if array.min() < 0 or array.max() >= vocab_size:
         raise ValueError(f"{name} must lie in 0..{vocab_size - 1}")
     return array.tolist()
@@ -347,7 +349,7 @@ class KneserNey(NGramModel):
         raise NotImplementedError("task 5")
 
     def estimate_discount(self, n: int) -> float:
-        """n1 / (n1 + 2 n2): n1 and n2 of the n-grams have the count 1 and 2.
+        """n1 / (n1 + 2 n2): n1 n-grams of length `n` have count 1, n2 have count 2.
 
         Counts as in `tables`. 0.0 where there are neither (Ney, Essen & Kneser 1994).
         """
@@ -393,6 +395,6 @@ def top_contexts(
     ones the lower id comes first.
 
     Raises:
-        ValueError: `k` is not in 1..V.
+        ValueError: `k` is not in 1..V, where V is the length of `model.probs`.
     """
     raise NotImplementedError("task 6")

@@ -138,8 +138,8 @@ def test_contexts_of_abcab(lab):
     check.equal(got, {(0,): {1: 2}, (1,): {2: 1, 0: 5}, (2,): {0: 1}})
     got = {h: dict(f) for h, f in lab.by_context({(4,): 3, (1,): 2}).items()}
     check.equal(got, {(): {4: 3, 1: 2}}, name="n-grams of one symbol")
-    got = {h: dict(f) for h, f in lab.by_context({(4, 5, 6, 7): 3}).items()}
-    check.equal(got, {(4, 5, 6): {7: 3}}, name="n-grams of four")
+    got = {h: dict(f) for h, f in lab.by_context({(6, 4, 5, 7): 3}).items()}
+    check.equal(got, {(6, 4, 5): {7: 3}}, name="n-grams of four")
     check.equal(dict(lab.by_context({})), {}, name="no n-grams")
 
 
@@ -162,7 +162,9 @@ def test_texts_that_are_just_long_enough_or_too_short(lab):
 
 @task(1)
 def test_an_order_below_one_is_refused(lab):
-    check.raises(ValueError, lambda: lab.count_ngrams(ABCAB, 0), match="order")
+    for order in (0, -1):
+        call = lambda order=order: lab.count_ngrams(ABCAB, order)  # noqa: E731
+        check.raises(ValueError, call, match="order")
     check.equal(dict(lab.count_ngrams([6], 1)), {(6,): 1})
 
 
@@ -221,6 +223,14 @@ def test_every_context_of_a_longer_text(lab, rng):
         got, expected = model.probs([1, *h]), add_k(ids, 3, 0.3, 4, h)
         check.close(got, np.array(expected), **EXACT, name=f"after {h}")
     check.close(model.probs([2]), np.array(add_k(ids, 3, 0.3, 4, [2])), **EXACT)
+
+
+@task(2)
+def test_a_second_fit_replaces_the_first(lab):
+    model = lab.AddK(2, 1.0, 3).fit([1, 1, 2, 0, 0])
+    model.probs([0])
+    expected = np.array([1, 3, 1]) / 5
+    check.close(model.fit(ABCAB).probs([0]), expected, **EXACT, name="abcab after a")
 
 
 # --- Task 3 ----------------------------------------------------------------------
@@ -309,6 +319,12 @@ def test_every_position_sees_what_came_before_it(lab, rng):
                 nats = lab.cross_entropy(model, ids, start)
                 mean = -sum(log(p) for p in expected) / len(expected)
                 check.close(nats, mean, **EXACT, name=f"nats, {order=}, {start=}")
+
+
+@task(3)
+def test_a_text_whose_probability_is_too_small_for_a_float(lab):
+    nats = lab.cross_entropy(Fixed([1 / 8] * 8), [3, 5] * 300)  # 8 ** -600
+    check.close(nats, log(8), **EXACT, name="600 symbols of 1/8")
 
 
 @task(3)
@@ -464,9 +480,20 @@ def test_held_out_texts_that_cannot_be_used(lab):
     model = lab.Interpolated(2, 3).fit(ABCAB)
     check.raises(ValueError, lambda: model.fit_lambdas([]), match="heldout")
     check.raises(ValueError, lambda: model.fit_lambdas([0, 3]), match="heldout")
+    check.raises(ValueError, lambda: model.fit_lambdas([0, -1]), match="heldout")
     sure = lab.Interpolated(1, 3, [0.0, 1.0]).fit([0, 1])
     check.raises(ValueError, lambda: sure.fit_lambdas([0, 2]), match="heldout")
-    check.close(list(sure.fit_lambdas([0, 1], iters=1)), [log(2)] * 2, **EXACT)
+    losses = list(sure.fit_lambdas([0, 1], iters=3))
+    check.close(losses, [log(2)] * 4, **EXACT, name="nothing left to gain")
+
+
+@task(4)
+def test_a_second_fit_replaces_the_counts_and_keeps_the_weights(lab):
+    model = lab.Interpolated(2, 3, [0.2, 0.3, 0.5]).fit([1, 1, 2, 0, 0])
+    model.prob(1, [0])
+    model.fit(ABCAB)
+    b = 0.2 / 3 + 0.3 * 2 / 5 + 0.5
+    check.close(model.prob(1, [0]), b, **EXACT, name="prob(b, after a) of abcab")
 
 
 # --- Task 5 ----------------------------------------------------------------------
@@ -492,6 +519,16 @@ def test_kneser_ney_on_abcab(lab):
     expected = np.array([0.25, 0.25, 0.5])
     check.close(model.probs([1]), expected, **EXACT, input=f"{called}.probs(b)")
     check.close(model.prob(1, [2, 0]), 0.75, **EXACT, input=f"{called}.prob(b, ca)")
+
+
+@task(5)
+def test_new_counts_and_new_discounts_replace_the_old(lab):
+    model = lab.KneserNey(2, 3, 0.0).fit([1, 1, 2, 0, 0])
+    model.prob(1, [0])
+    model.fit(ABCAB)
+    check.close(model.prob(1, [0]), 1.0, **EXACT, name="b after a, D = 0")
+    model.set_discount(0.75)
+    check.close(model.prob(1, [0]), 0.75, **EXACT, name="b after a, D = 0.75")
 
 
 @task(5)
@@ -660,24 +697,37 @@ def test_draws_follow_the_table(lab):
 
 
 @task(6)
+def test_draws_come_from_the_generator(lab):
+    chain, given = Chain(np.full((4, 4), 0.25), [0.25] * 4), np.random.default_rng
+    first, again, other = (lab.sample(chain, given(s), 60) for s in (7, 7, 8))
+    check.equal(list(again), list(first), name="the same seed")
+    check.that(list(other) != list(first), "another seed, another text")
+    python = all(type(i) is int for i in first)
+    check.that(python, "Python integers", sorted({type(i).__name__ for i in first}))
+
+
+@task(6)
 def test_most_likely_symbols_come_first(lab):
     model = Chain(
         [[0.1, 0.2, 0.3, 0.4], [0.25] * 4, [0.4, 0.1, 0.4, 0.1]], [0, 0.5, 0.5, 0]
     )
-    itos = "wxyz"
+    itos = "ywxz"  # not in the order of the alphabet, so that ids decide ties
     got = lab.top_contexts(model, [0], itos, 2)
-    check.close(got, [("z", 0.4), ("y", 0.3)], **EXACT, name="two after w")
+    check.close(got, [("z", 0.4), ("x", 0.3)], **EXACT, name="two after y")
     got = lab.top_contexts(model, [1, 2], itos, 4)
-    expected = [("w", 0.4), ("y", 0.4), ("x", 0.1), ("z", 0.1)]
+    expected = [("y", 0.4), ("x", 0.4), ("w", 0.1), ("z", 0.1)]
     check.close(got, expected, **EXACT, name="ties in the order of ids")
     got = lab.top_contexts(model, [], list(itos), 1)
-    check.close(got, [("x", 0.5)], **EXACT, name="no context")
+    check.close(got, [("w", 0.5)], **EXACT, name="no context")
+    got = lab.top_contexts(model, [], itos, 4)
+    expected = [("w", 0.5), ("x", 0.5), ("y", 0.0), ("z", 0.0)]
+    check.close(got, expected, **EXACT, name="as many as there are")
 
 
 @task(6)
 def test_k_that_cannot_be_had(lab):
     model = Chain(np.eye(3), [0.5, 0.25, 0.25])
-    for k in (0, 4):
+    for k in (0, 4, -1):
         check.raises(
             ValueError, lambda k=k: lab.top_contexts(model, [], "abc", k), match="k"
         )

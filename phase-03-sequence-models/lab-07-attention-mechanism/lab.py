@@ -2,7 +2,8 @@
 
 You build the softmax, scaled dot-product attention with its masks, the older additive
 form, the reason for the scale, and a layer of one head. Write them with plain tensor
-operations: not torch.softmax, and nothing from torch.nn.functional.
+operations: not torch.softmax, and nothing from torch.nn.functional. (nn.Linear is for
+task 6.)
 
 1 softmax (1)              2 attention (2)           3 masks (2)    4 why sqrt(d) (1)
 5 additive attention (1)   6 SelfAttention (2)       7 describe_attention (1)
@@ -59,8 +60,7 @@ def scaled_dot_product_attention(
     Raises:
         TypeError: `mask` is not bool: in numbers, 0 and 1 or 0 and -inf, it is not
             clear what is meant.
-        ValueError: the widths of q and `k` differ, or the numbers of keys and of
-            values `v`.
+        ValueError: `k` has not the width of q, or `v` not as many rows as k.
 
     Vaswani et al. 2017, equation 1.
     """
@@ -114,7 +114,8 @@ def score_statistics(q: Tensor, k: Tensor, scaled: bool) -> dict[str, float]:
         scaled: whether the scores q kᵀ are divided by sqrt(d).
 
     Returns: Python floats with these names.
-        variance: of all n·m scores; the mean of their squared distances from the mean.
+        variance: of all n·m scores (divided ones if `scaled`): the mean of their
+            squared distances from their mean.
         entropy: -sum p ln p of a query's weights p, in nats, mean over the queries.
             A weight of 0 counts 0.
         max_weight: the largest weight of a query, mean over the queries.

@@ -2,7 +2,8 @@
 
 You build the softmax, scaled dot-product attention with its masks, the older additive
 form, the reason for the scale, and a layer of one head. Write them with plain tensor
-operations: not torch.softmax, and nothing from torch.nn.functional.
+operations: not torch.softmax, and nothing from torch.nn.functional. (nn.Linear is for
+task 6.)
 
 1 softmax (1)              2 attention (2)           3 masks (2)    4 why sqrt(d) (1)
 5 additive attention (1)   6 SelfAttention (2)       7 describe_attention (1)
@@ -30,7 +31,7 @@ def softmax(x: Tensor, dim: int = -1) -> Tensor:
     """
     # task 1
     highest = x.detach().amax(dim=dim, keepdim=True)
-    # -inf - (-inf) is NaN: an empty slice keeps its -inf, of which exp makes 0
+    # -inf - (-inf) is NaN: with 0 instead a slice of -inf stays -inf, and its exp is 0
     highest = highest.masked_fill(highest == -math.inf, 0.0)
     e = (x - highest).exp_()  # the largest is exp(0): nothing overflows
     total = e.sum(dim=dim, keepdim=True)  # 1 or more, or 0 where all is -inf
@@ -65,8 +66,7 @@ def scaled_dot_product_attention(
     Raises:
         TypeError: `mask` is not bool: in numbers, 0 and 1 or 0 and -inf, it is not
             clear what is meant.
-        ValueError: the widths of q and `k` differ, or the numbers of keys and of
-            values `v`.
+        ValueError: `k` has not the width of q, or `v` not as many rows as k.
 
     Vaswani et al. 2017, equation 1.
     """
@@ -152,7 +152,8 @@ def score_statistics(q: Tensor, k: Tensor, scaled: bool) -> dict[str, float]:
         scaled: whether the scores q kᵀ are divided by sqrt(d).
 
     Returns: Python floats with these names.
-        variance: of all n·m scores; the mean of their squared distances from the mean.
+        variance: of all n·m scores (divided ones if `scaled`): the mean of their
+            squared distances from their mean.
         entropy: -sum p ln p of a query's weights p, in nats, mean over the queries.
             A weight of 0 counts 0.
         max_weight: the largest weight of a query, mean over the queries.

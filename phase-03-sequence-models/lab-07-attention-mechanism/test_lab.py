@@ -71,25 +71,30 @@ def test_against_torch_along_every_axis(lab, rng):
 def test_gradients_against_torch(lab, rng):
     upstream = drawn(rng, 3, 7)
     x = drawn(rng, 3, 7, grad=True)
-    found = [
-        torch.autograd.grad(softmax(x, -1), x, upstream)[0]
-        for softmax in (lab.softmax, torch.softmax)
-    ]
-    check.close(found[0], found[1], **EXACT)
+    for dim in (-1, 0):
+        found = [
+            torch.autograd.grad(softmax(x, dim), x, upstream)[0]
+            for softmax in (lab.softmax, torch.softmax)
+        ]
+        check.close(found[0], found[1], **EXACT, name=f"dim={dim}")
 
 
 @task(1)
 def test_a_slice_of_nothing_is_zero_with_zero_gradient(lab, rng):
-    x = drawn(rng, 4, 3)
-    x[1], x[2, 0] = -INF, -INF
-    x.requires_grad_()
-    got = lab.softmax(x)
-    expected = torch.softmax(x.detach(), -1)
-    expected[1] = 0
-    check.close(got, expected, **EXACT, name="weights")
-    (gradient,) = torch.autograd.grad(got, x, drawn(rng, 4, 3))
-    check.equal(gradient[1], torch.zeros(3).double(), name="gradient of the slice")
-    check.equal(bool(gradient.isnan().any()), False, name="NaN in the gradient")
+    for dim in (1, 0):
+        x = drawn(rng, 3, 3)
+        x.select(1 - dim, 1).fill_(-INF)  # row 1, then column 1
+        x[2, 0] = -INF
+        x.requires_grad_()
+        got = lab.softmax(x, dim)
+        expected = torch.softmax(x.detach(), dim)
+        expected.select(1 - dim, 1).zero_()
+        check.close(got, expected, **EXACT, name=f"weights, dim={dim}")
+        (gradient,) = torch.autograd.grad(got, x, drawn(rng, 3, 3))
+        nothing = gradient.select(1 - dim, 1)
+        name = f"gradient of the slice, dim={dim}"
+        check.equal(nothing, torch.zeros(3).double(), name=name)
+        check.equal(bool(gradient.isnan().any()), False, name="NaN in the gradient")
 
 
 # --- Task 2 ----------------------------------------------------------------------
@@ -132,6 +137,7 @@ def test_one_query_by_hand(lab):
         (None, 0.6697615493266569, 13.302384506733431),  # e^0.7071 / (1 + e^0.7071)
         (1.0, 0.7310585786300049, 12.689414213699951),
         (2.0, 0.8807970779778823, 11.192029220221178),
+        (0.0, 0.5, 15.0),
     ]:
         got = lab.scaled_dot_product_attention(q, k, v, scale=scale)
         expected = tensor([[out]]), tensor([[first, 1 - first]])
@@ -145,6 +151,8 @@ def test_a_mask_by_hand(lab):
     got = lab.scaled_dot_product_attention(q, k, v, mask)
     expected = tensor([[10.0], [20.0], [0.0]]), mask.double()
     check.close(got, expected, **EXACT)
+    blocked = got[1][~mask]
+    check.equal(blocked, torch.zeros(4).double(), name="weights where not allowed")
 
 
 @task(2)
@@ -173,9 +181,16 @@ def test_against_torch_with_heads(lab, rng):
         identity = torch.eye(7).double().expand(2, 6, 7, 7)  # returns the weights
         expected = F.scaled_dot_product_attention(q, k, identity, attn_mask=mask)
         check.close(weights, expected, **EXACT, name=f"weights, {name}")
+    few = q, k[:, :1], v[0, 0]  # one set of keys for 6 heads, one of values for all
+    got, _ = lab.scaled_dot_product_attention(*few)
+    wide = [x.expand(2, 6, *x.shape[-2:]) for x in few]
+    check.close(got, F.scaled_dot_product_attention(*wide), **EXACT, name="broadcast")
     q, k, v = q.float(), k.float(), v.float()
-    got, _ = lab.scaled_dot_product_attention(q, k, v, mask)
-    expected = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    got = lab.scaled_dot_product_attention(q, k, v, mask)
+    expected = tuple(
+        F.scaled_dot_product_attention(q, k, x, attn_mask=mask)
+        for x in (v, identity.float())
+    )
     check.close(got, expected, **FLOAT32, name="float32")
 
 
@@ -184,16 +199,23 @@ def test_gradients_against_torch_where_a_query_sees_nothing(lab, rng):
     given = inputs(rng, 2, grad=True)
     mask = yes_no(rng, 2, 5, 7)
     mask[0, 3] = False
-    upstream = drawn(rng, 2, 5, 4)
+    upstream = drawn(rng, 2, 5, 4), drawn(rng, 2, 5, 7)
     out, weights = lab.scaled_dot_product_attention(*given, mask)
     check.equal(weights[0, 3], torch.zeros(7).double(), name="weights of that query")
     check.equal(out[0, 3], torch.zeros(4).double(), name="out of that query")
-    found = torch.autograd.grad(out, given, upstream)
+    flows = out.requires_grad, weights.requires_grad
+    check.equal(flows, (True, True), name="out and weights have a gradient")
+    found = torch.autograd.grad((out, weights), given, upstream)
     open_mask = mask.clone()
     open_mask[0, 3, 0] = True  # torch before 2.5 has NaN in such a row, so without it
-    upstream[0, 3] = 0
-    out = F.scaled_dot_product_attention(*given, attn_mask=open_mask)
-    expected = torch.autograd.grad(out, given, upstream)
+    for x in upstream:
+        x[0, 3] = 0
+    q, k, v = given
+    twins = [
+        F.scaled_dot_product_attention(q, k, x, attn_mask=open_mask)
+        for x in (v, torch.eye(7).double().expand(2, 7, 7))
+    ]
+    expected = torch.autograd.grad(twins, given, upstream)
     for name, a, b in zip("qkv", found, expected, strict=True):
         check.close(a, b, **EXACT, name=f"gradient of {name}")
 
@@ -233,7 +255,8 @@ def test_what_does_not_fit(lab, rng):
             TypeError, lambda m=mask: attend(q, k, v, m), match="mask", name=str(kind)
         )
     check.raises(ValueError, lambda: attend(q, k[:, :2], v), match="k", name="width")
-    check.raises(ValueError, lambda: attend(q, k, v[:6]), match="v", name="rows")
+    check.raises(ValueError, lambda: attend(q, k, v[:6]), match="v", name="6 values")
+    check.raises(ValueError, lambda: attend(q, k[:6], v), match="v", name="6 keys")
     out, _ = attend(q, k, v, torch.ones(5, 7, dtype=torch.bool))
     check.close(out, F.scaled_dot_product_attention(q, k, v), **EXACT, name="good mask")
 
@@ -279,6 +302,7 @@ def test_combining_skips_what_is_none(lab, rng):
     got = lab.combine_masks(None, a, b, None, c)
     expected = torch.from_numpy(a.numpy() & b.numpy() & c.numpy())
     check.equal(got, expected, name="three masks")
+    check.equal(lab.combine_masks(c > a, a), (c > a) & a, name="of one shape")
     check.equal(lab.combine_masks(None, b), b, name="one mask")
     check.equal(lab.combine_masks(None, None), None, name="only None")
     check.equal(lab.combine_masks(), None, name="no argument")
@@ -313,7 +337,10 @@ def test_padding_is_as_if_it_were_not_there(lab, rng):
 
 @task(3)
 def test_masks_that_cannot_be(lab):
-    check.raises(ValueError, lambda: lab.causal_mask(5, 3), match="s", name="s below t")
+    for s in (3, 0):
+        check.raises(
+            ValueError, lambda s=s: lab.causal_mask(5, s), match="s", name=f"s = {s}"
+        )
     for lengths in ([2, -1], [2, 6]):
         check.raises(
             ValueError,
@@ -451,17 +478,35 @@ def test_additive_in_batches(lab, rng):
 
 
 @task(5)
-def test_query_and_key_meet(lab, rng):
+def test_additive_gradients_against_torch(lab, rng):
+    inputs, weights = additive(rng)
+    given = [x.requires_grad_() for x in (*inputs, *weights)]
+    mask, upstream = yes_no(rng, 4, 6), (drawn(rng, 4, 2), drawn(rng, 4, 6))
+    got = lab.additive_attention(*given, mask)
+    flows = tuple(x.requires_grad for x in got)
+    check.equal(flows, (True, True), name="out and weights have a gradient")
+    found = torch.autograd.grad(got, given, upstream)
+    q, k, v, W_q, W_k, w = given
+    scores = torch.tanh((q @ W_q.T)[:, None] + k @ W_k.T) @ w
+    p = torch.softmax(scores.masked_fill(~mask, -INF), -1)
+    expected = torch.autograd.grad((p @ v, p), given, upstream)
+    names = ("q", "k", "v", "W_q", "W_k", "w")
+    for name, a, b in zip(names, found, expected, strict=True):
+        check.close(a, b, **EXACT, name=f"gradient of {name}")
+
+
+@task(5)
+def test_a_mask_of_numbers(lab, rng):
     (q, k, v), weights = additive(rng)
-    _, p = lab.additive_attention(q, k, v, *weights)
-    apart = float((p[0] - p[1]).abs().max())
-    check.that(apart > 1e-3, "weights that depend on the query", p)
     numbers = torch.ones(4, 6)
     check.raises(
         TypeError,
         lambda: lab.additive_attention(q, k, v, *weights, numbers),
         match="mask",
     )
+    got = lab.additive_attention(q, k, v, *weights, numbers == 1)
+    expected = additive_by_loops(q, k, v, *weights, numbers)
+    check.close(got, expected, **EXACT, name="a mask of bool")
 
 
 # --- Task 6 ----------------------------------------------------------------------
@@ -523,30 +568,40 @@ def test_names_and_shapes_of_the_parameters(lab):
 def test_layer_against_numpy(lab, rng):
     for causal in (False, True):
         model, weights = layer(lab, rng, 6, 4, causal)
-        x = drawn(rng, 3, 5, 6, spread=0.7)
-        out, p = model(x, return_weights=True)
-        check.equal(tuple(p.shape), (3, 5, 5), name="shape of the weights")
-        for b in range(3):
-            expected = by_hand(x[b].numpy(), weights, causal)
-            name = f"causal={causal}, sequence {b}"
-            check.close((out[b], p[b]), expected, **EXACT, name=name)
+        for t in (5, 3, 7):  # one model, sequences of any length
+            x = drawn(rng, 2, t, 6, spread=0.7)
+            out, p = model(x, return_weights=True)
+            check.equal(tuple(p.shape), (2, t, t), name="shape of the weights")
+            for b in range(2):
+                expected = by_hand(x[b].numpy(), weights, causal)
+                name = f"causal={causal}, length {t}, sequence {b}"
+                check.close((out[b], p[b]), expected, **EXACT, name=name)
         check.close(model(x), out, **EXACT, name="without the weights")
         check.close(model(x[0]), out[0], **EXACT, name="one sequence, (T, d_model)")
+        check.close(model(x[None]), out[None], **EXACT, name="two batch axes")
 
 
 @task(6)
 def test_layer_gradients_against_torch(lab, rng):
     for causal in (False, True):
         model, weights = layer(lab, rng, 5, 3, causal)
-        x = drawn(rng, 2, 4, 5, spread=0.7)
-        upstream = drawn(rng, 2, 4, 5)
-        (model(x) * upstream).sum().backward()
-        twins = {n: w.clone().requires_grad_() for n, w in weights.items()}
+        x = drawn(rng, 2, 4, 5, spread=0.7, grad=True)
+        upstream = drawn(rng, 2, 4, 5), drawn(rng, 2, 4, 4)
+        got = model(x, return_weights=True)
+        flows = tuple(y.requires_grad for y in got)
+        check.equal(flows, (True, True), name="out and weights have a gradient")
+        named = dict(model.named_parameters())
+        found = torch.autograd.grad(got, (x, *named.values()), upstream)
+        twins = {n: weights[n].clone().requires_grad_() for n in named}
         q, k, v = (x @ twins[f"{n}_proj.weight"].T for n in "qkv")
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-        ((mixed @ twins["out_proj.weight"].T) * upstream).sum().backward()
-        for name, p in model.named_parameters():
-            check.close(p.grad, twins[name].grad, **EXACT, name=f"gradient of {name}")
+        mixed, p = (
+            F.scaled_dot_product_attention(q, k, y, is_causal=causal)
+            for y in (v, torch.eye(4).double().expand(2, 4, 4))
+        )
+        out = mixed @ twins["out_proj.weight"].T
+        expected = torch.autograd.grad((out, p), (x, *twins.values()), upstream)
+        for name, a, b in zip(("x", *named), found, expected, strict=True):
+            check.close(a, b, **EXACT, name=f"gradient of {name}, causal={causal}")
 
 
 @task(6)
@@ -581,7 +636,7 @@ def test_a_heat_map_in_words_by_hand(lab):
 def test_the_largest_weights_against_numpy(lab, rng):
     weights = rng.dirichlet(np.ones(9), 4)
     weights[1, :5] = weights[1, :5].mean()  # equals, in the order of the keys
-    weights[2, 3:] = 0
+    weights[2, 3:], weights[2, 2] = 0, 1e-9  # little, but not nothing
     weights[3] = 0  # a query that sees nothing
     queries, keys = [f"q{i}" for i in range(4)], list("abcaefgha")
     for top in (None, 1, 4, 20):
@@ -600,11 +655,17 @@ def test_labels_that_do_not_fit(lab):
     weights, two, three = tensor([[0.5, 0.25, 0.25]] * 2), ["a", "b"], ["x", "y", "z"]
     for arguments, name in [
         ((weights, three, three), "queries"),
+        ((weights, ["a"], three), "queries"),
         ((weights, two, two), "keys"),
+        ((weights, two, list("xyzx")), "keys"),
         ((weights, two, three, 0), "top"),
+        ((weights, two, three, -1), "top"),
     ]:
         check.raises(
             ValueError, lambda a=arguments: lab.describe_attention(*a), match=name
         )
     got = lab.describe_attention(weights, two, three, 1)
     check.equal(got, [("a", [("x", 0.5)]), ("b", [("x", 0.5)])], name="good labels")
+    got = lab.describe_attention(weights.T, three, two, 1)  # more queries than keys
+    expected = [("x", [("a", 0.5)]), ("y", [("a", 0.25)]), ("z", [("a", 0.25)])]
+    check.equal(got, expected, name="3 queries, 2 keys")

@@ -89,9 +89,10 @@ def make_batch(
 
     The number of symbols is drawn anew for each example, min_len to max_len, both
     included; each symbol is one of the ids FIRST to FIRST + n_symbols - 1. All of them
-    are equally likely. In which order the numbers are drawn is up to you.
+    are equally likely, whatever was drawn before. In which order the numbers are drawn
+    is up to you.
 
-    ValueError: as in `as_batch`; `min_len` is below 1 or above max_len.
+    ValueError: `task` as in `as_batch`; `min_len` is below 1 or above max_len.
     """
     # task 1
     if not 1 <= min_len <= max_len:
@@ -108,7 +109,8 @@ def masked_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean of -ln p(target), in nats, over the targets that are not PAD.
 
     logits (B, T, V) and targets (B, T); p is the softmax of the logits over V. Every
-    target that is not PAD counts the same, EOS too. Returns a tensor without axes.
+    target that is not PAD counts the same, EOS too. Large logits, such as 1000,
+    overflow nothing. Returns a tensor without axes.
 
     ValueError: `targets` has PAD only, or an id outside 0 to V - 1.
     """
@@ -198,8 +200,9 @@ class Decoder(nn.Module):
 
         With attention, as Bahdanau et al. (2015) have it: the query is `state`, from
         before this step; keys and values are the memory; lab 3.7's `additive_attention`
-        scores them with the weights of `query`, `key` and `score`. The context it gives
-        enters both the cell and the output layer.
+        scores them with the weights of `query`, `key` and `score`; its `w` is a vector,
+        score.weight has one row. The context it gives enters both the cell and the
+        output layer.
 
         Args:
             token (B,): the id before the one to predict, BOS at first.
@@ -253,8 +256,9 @@ class Seq2Seq(nn.Module):
         Step 0 reads tgt_in[:, 0]. At every later step t each row reads either its
         tgt_in[:, t], the right id, or its own guess: the id with the largest logit at
         step t - 1. teacher_forcing is the probability of the right id (scheduled
-        sampling, S. Bengio et al., 2015): unless it is 0 or 1, a step draws u =
-        torch.rand(B, generator=rng), and the rows with u < teacher_forcing get it.
+        sampling, S. Bengio et al., 2015): unless it is 0 or 1, each step from
+        1 on draws u = torch.rand(B, generator=rng), and the rows with u <
+        teacher_forcing get it.
 
         Returns:
             logits (B, T, V), and the weights (B, T, S), or None without attention.
@@ -359,9 +363,10 @@ def train(
 ) -> list[float]:
     """Take `steps` batches, no more, and make one step of Adam for each.
 
-    The loss is the masked one, with teacher forcing 1. The gradients of all parameters
-    together are clipped to the norm `clip`, as torch.nn.utils.clip_grad_norm_ does.
-    `after_step(n)` is called when n steps are done, n = 1, 2, ....
+    There are at least as many. The loss is the masked one, with teacher forcing 1. The
+    gradients of all parameters together are clipped to the norm `clip`, as
+    torch.nn.utils.clip_grad_norm_ does. `after_step(n)` is called when n steps are
+    done, n = 1, 2, ....
 
     Returns the loss of each batch just before its step.
     """

@@ -130,6 +130,14 @@ def all_rows(model, src, lengths, tgt_in, ratio, draws=None):
     return torch.stack(logits), weights if model.decoder.attention else None
 
 
+def slopes(module, number, **others):
+    """The gradient of the number for each parameter, and for the others; 0 if none."""
+    named = {**dict(module.named_parameters()), **others}
+    zero = 0 * sum(p.sum() for p in named.values())  # so that it depends on all
+    found = torch.autograd.grad(number + zero, list(named.values()), retain_graph=True)
+    return dict(zip(named, found, strict=True))
+
+
 # --- Scripted parts --------------------------------------------------------------
 
 
@@ -265,6 +273,18 @@ def test_lengths_and_symbols_are_equally_likely(lab, rng):
 
 
 @task(1)
+def test_each_symbol_is_drawn_for_itself(lab, rng):
+    """Three ids make nine pairs of neighbours, all of them equally likely."""
+    src = lab.make_batch(seeded(rng), "copy", 600, 2, 3, 3).src
+    pairs, counts = src[:, :2].unique(dim=0, return_counts=True)
+    expected = [[i, j] for i in (3, 4, 5) for j in (3, 4, 5)]
+    check.equal(pairs.tolist(), expected, name="the first two ids of the rows")
+    shares = (counts / 600).tolist()
+    even = all(abs(share - 1 / 9) < 0.08 for share in shares)  # 6 sigma
+    check.that(even, "shares near 1/9", shares, name="the first two ids of the rows")
+
+
+@task(1)
 def test_only_the_generator_decides(lab):
     batches = []
     for seed, elsewhere in [(3, 1), (3, 2), (4, 1)]:
@@ -285,6 +305,7 @@ def test_batches_that_cannot_be(lab):
         ([], "copy", "sequences"),
         ([[3], []], "copy", "sequences"),
         ([[3, 4], [5, EOS]], "copy", "sequences"),
+        ([[3, 4], [-1, 5]], "sort", "sequences"),
     ]:
         check.raises(ValueError, lambda r=rows, n=name: lab.as_batch(r, n), match=word)
     rng = torch.Generator().manual_seed(0)
@@ -294,6 +315,8 @@ def test_batches_that_cannot_be(lab):
             lambda lo=low, hi=high: lab.make_batch(rng, "copy", 2, lo, hi, 4),
             match="min_len",
         )
+    bad = lambda: lab.make_batch(rng, "shuffle", 2, 1, 3, 4)  # noqa: E731
+    check.raises(ValueError, bad, match="task")
     shape = tuple(lab.make_batch(rng, "copy", 2, 5, 5, 1).src.shape)
     check.equal(shape, (2, 6), name="good sizes")
 
@@ -342,6 +365,14 @@ def test_what_stands_at_padding_does_not_matter(lab, rng):
     columns = torch.cat([targets, torch.zeros(2, 3, dtype=torch.int64)], dim=1)
     got = lab.masked_cross_entropy(more, columns)
     check.close(got, first, **EXACT, name="three more columns of PAD")
+
+
+@task(2)
+def test_logits_of_any_size(lab):
+    """e^800 and e^-900 are no floats; the losses, 0 and 1,700, are."""
+    logits = tensor([[[0, 800, -900], [0, 800, -900]]])
+    got = lab.masked_cross_entropy(logits, torch.tensor([[1, 2]]))
+    check.close(got, tensor(850.0), **EXACT)
 
 
 @task(2)
@@ -435,13 +466,16 @@ def test_what_stands_behind_the_end_does_not_matter(lab, rng):
 
 
 @task(3)
-def test_gradients_reach_what_was_read(lab, rng):
-    encoder = wide(lab.Encoder(9, 3, 2), rng)
-    src = torch.tensor([[3, 4, EOS, PAD], [5, EOS, PAD, PAD]])
-    memory, state = encoder(src, torch.tensor([3, 2]))
-    (memory.square().sum() + state.sum()).backward()
-    moved = encoder.embedding.weight.grad.abs().sum(dim=1) > 0
-    check.equal(moved.nonzero()[:, 0].tolist(), [EOS, 3, 4, 5], name="embeddings")
+def test_gradients_against_the_equations(lab, rng):
+    encoder, lengths = wide(lab.Encoder(9, 3, 2), rng), [2, 4]
+    src = sources(rng, lengths, 9)
+    memory, state = encoder(src, torch.tensor(lengths))
+    got = slopes(encoder, memory.square().sum() + state.square().sum())
+    rows = [read(encoder, src[b, :n]) for b, n in enumerate(lengths)]
+    total = sum(memory.square().sum() + state.square().sum() for memory, state in rows)
+    expected = slopes(encoder, total)
+    for name, slope in got.items():
+        check.close(slope, expected[name], **EXACT, name=f"gradient of {name}")
 
 
 @task(3)
@@ -503,6 +537,7 @@ def test_steps_against_the_equations(lab, rng):
         kind = "with attention" if attention else "without"
         ours = list(state)
         for t in range(3):
+            memory = tensor(rng.normal(0, 1, (3, 6, 8)))
             logits, state, weights = decoder.step(token, state, memory, mask)
             for b, n in enumerate(lengths):
                 row = write(decoder, int(token[b]), ours[b], memory[b, :n])
@@ -534,6 +569,37 @@ def test_padding_in_the_memory_does_not_matter(lab, rng):
     second = decoder.step(token, state, other, mask)
     for name, a, b in zip(("logits", "state", "weights"), second, first, strict=True):
         check.close(a, b, **EXACT, name=name)
+
+
+@task(4)
+def test_gradients_against_the_equations_too(lab, rng):
+    decoder, lengths, (token, state, memory, mask) = stepping(lab, rng, True)
+    state.requires_grad_(), memory.requires_grad_()
+    steps = [decoder.step(token, state, memory, mask)]
+    got, expected = (
+        sum(part.square().sum() for parts in rows for part in parts)
+        for rows in (
+            steps,
+            [
+                write(decoder, int(token[b]), state[b], memory[b, :n])
+                for b, n in enumerate(lengths)
+            ],
+        )
+    )
+    got = slopes(decoder, got, state=state, memory=memory)
+    expected = slopes(decoder, expected, state=state, memory=memory)
+    for name, slope in got.items():
+        check.close(slope, expected[name], **EXACT, name=f"gradient of {name}")
+
+
+@task(4)
+def test_a_memory_of_one_position(lab, rng):
+    decoder, _, (token, state, memory, _) = stepping(lab, rng, True)
+    mask = torch.ones(3, 1, 1, dtype=torch.bool)
+    logits, _, weights = decoder.step(token, state, memory[:, :1], mask)
+    check.close(weights, tensor([[1.0]] * 3), **EXACT, name="weights")
+    rows = [write(decoder, int(token[b]), state[b], memory[b, :1])[0] for b in range(3)]
+    check.close(logits, torch.stack(rows), **EXACT, name="logits")
 
 
 @task(4)
@@ -581,6 +647,12 @@ def test_each_id_is_followed_by_the_next(lab):
         check.close(weights, tensor([[[0.5, 0.5]] * 4]), **EXACT, name="weights")
     logits, _ = model(*given)
     check.equal(logits.argmax(dim=-1)[0].tolist(), [2, 6, 5, 4], name="by default")
+    draw = torch.Generator().manual_seed(5)
+    for ratio in (0.0, 1.0):
+        model(*given, ratio, draw)
+        unused = torch.Generator().manual_seed(5).get_state()
+        same = bool((draw.get_state() == unused).all())
+        check.that(same, "no draw from rng", name=f"teacher_forcing {ratio}")
 
 
 def full(lab, rng, attention, columns=5):
@@ -625,6 +697,8 @@ def test_ratios_in_between_draw_for_each_row_and_step(lab, rng):
             expected.append(table[token] + t)
         expected = torch.stack(expected, dim=1)
         check.close(logits, expected, **EXACT, name=f"teacher_forcing {ratio}")
+        same = bool((rng_given.get_state() == draw.get_state()).all())
+        check.that(same, "11 draws of 6 from rng", name=f"teacher_forcing {ratio}")
 
 
 @task(5)
@@ -640,17 +714,15 @@ def test_later_right_ids_change_nothing_before_them(lab, rng):
 
 
 @task(5)
-def test_gradients_reach_both_parts(lab, rng):
+def test_gradients_through_all_steps(lab, rng):
     for attention in (True, False):
-        model, given = full(lab, rng, attention)
-        logits, _ = model(*given, 0.0)
-        logits.square().sum().backward()
-        still = [
-            name
-            for name, p in model.named_parameters()
-            if p.grad is None or not bool((p.grad != 0).any())
-        ]
-        check.equal(still, [], name=f"without gradient, attention={attention}")
+        model, given = full(lab, rng, attention, columns=3)
+        for ratio in (1.0, 0.0):
+            got = slopes(model, model(*given, ratio)[0].square().sum())
+            expected = slopes(model, all_rows(model, *given, ratio)[0].square().sum())
+            at = f"attention={attention}, teacher_forcing {ratio}"
+            for name, slope in got.items():
+                check.close(slope, expected[name], **EXACT, name=f"of {name}, {at}")
 
 
 @task(5)
@@ -726,6 +798,14 @@ def test_five_ids_of_six(lab):
 
 
 @task(6)
+def test_rows_that_are_nearly_right(lab):
+    """A PAD too much, a row without fault, and the right ids in another order."""
+    pred, gold = [[5, PAD], [3, 4, 6], [4, 3]], [[5], [3, 4, 6], [3, 4]]
+    check.close(lab.token_accuracy(pred, gold), 4 / 7, name="token_accuracy")
+    check.close(lab.exact_match(pred, gold), 1 / 3, name="exact_match")
+
+
+@task(6)
 def test_scores_against_counting(lab, rng):
     for _ in range(5):
         rows = int(rng.integers(3, 8))
@@ -750,7 +830,12 @@ def test_scores_against_counting(lab, rng):
 @task(6)
 def test_scores_that_cannot_be(lab):
     for score in (lab.token_accuracy, lab.exact_match):
-        check.raises(ValueError, lambda s=score: s([[3]], [[3], [4]]), match="pred")
+        for pred, gold in [([[3]], [[3], [4]]), ([[3], [4]], [[3]])]:
+            check.raises(
+                ValueError,
+                lambda s=score, p=pred, g=gold: s(p, g),
+                match="pred",
+            )
         check.close(score([[3]], [[3]]), 1.0, name="good lists")
 
 
@@ -869,6 +954,19 @@ def test_a_gap_that_is_built_in(lab):
     batch = lab.Batch(src, torch.tensor([4, 3]), tgt_in, tgt_out)
     got = lab.exposure_gap(model, batch)
     check.close(got, 6 / 7 - 3 / 7, atol=1e-6)
+
+
+@task(7)
+def test_a_gap_below_zero(lab):
+    """BOS is answered with 6, 6 with 4, and 3 with itself; 3 4 5 EOS is right.
+
+    Taught it says 6 3 5 EOS, 2 of 4; free, 6 4 5 EOS, 3 of 4.
+    """
+    table = succession(7, {BOS: 6, 6: 4, 3: 3, 5: EOS})
+    model, ids = Fake(Reader({3: [0] * 4}), Table(table)), torch.tensor
+    tgt_in, tgt_out = ids([[BOS, 3, 4, 5]]), ids([[3, 4, 5, EOS]])
+    batch = lab.Batch(ids([[3, 4, 5, EOS]]), ids([4]), tgt_in, tgt_out)
+    check.close(lab.exposure_gap(model, batch), -0.25, atol=1e-6)
 
 
 @task(7)

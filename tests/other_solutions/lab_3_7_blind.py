@@ -115,7 +115,9 @@ def additive_attention(
     _check_mask(mask)
     queries = q @ W_q.mT
     keys = k @ W_k.mT
-    rows = [torch.tanh(keys + queries[..., i : i + 1, :]) @ w for i in range(q.shape[-2])]
+    rows = [
+        torch.tanh(keys + queries[..., i : i + 1, :]) @ w for i in range(q.shape[-2])
+    ]
     return _look_up(torch.stack(rows, -2), v, mask)
 
 
