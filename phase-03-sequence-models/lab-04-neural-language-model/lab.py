@@ -40,7 +40,7 @@ def make_windows(ids: Tensor, context: int, pad_id: int) -> tuple[Tensor, Tensor
 
     Returns:
         X: int64 (N, context). Row i has the `context` ids before position i, the oldest
-            first. `Tensor.unfold` gives it as a view, without N · context numbers.
+            first. `Tensor.unfold` can give it as a view; a copy is right too.
         Y: int64 (N,), the ids themselves.
 
     Raises:
@@ -155,7 +155,8 @@ class History:
 
     train: the loss of each batch, just before its step.
     val: pairs (steps taken so far, what `evaluate_fn` said then).
-    best_step: of the pair in `val` with the lowest loss; of several, the first.
+    best_step: of the pair in `val` with the lowest loss; of several, the first. NaN is
+        never lowest; 0 if there is nothing else.
     """
 
     train: list[float] = field(default_factory=list)
@@ -176,15 +177,17 @@ def train(
 ) -> History:
     """AdamW on the cross-entropy, one batch a step; the model keeps its best weights.
 
-    torch.optim.AdamW gets lab 2.10's `parameter_groups`, so that biases do not decay.
+    torch.optim.AdamW gets lab 2.10's `parameter_groups`, so that biases do not decay;
+    its betas and eps stay as they are. Each step takes one batch, none ahead of time.
     Step t = 0, 1, ... has the rate `cosine_lr(t, base=lr, total=steps)` of lab 2.8 and
     is taken in training mode, whatever mode `evaluate_fn` leaves behind.
 
     `evaluate_fn(model)` is asked before the first step, after every `eval_every` steps,
     and after step number `steps` (once, if both fall together). Training ends early
-    when `patience` of its answers in a row were no new lowest, as lab 2.8's
-    `EarlyStopping` counts. At the end the parameters of `model`, the same objects,
-    hold what they held at `best_step`, bit for bit.
+    when `patience` of its answers in a row brought no new lowest, as lab 2.8's
+    `EarlyStopping` counts; the answer before the first step counts like any other. (Its
+    own `best_step` counts answers, not steps.) At the end the parameters of `model`,
+    the same objects, hold what they held at `best_step`, bit for bit.
 
     Raises:
         ValueError: `steps`, `eval_every` or `patience` is below 1.
@@ -212,7 +215,7 @@ def generate(
     Args:
         prompt: ids, oldest first; may be empty, and longer than a window.
         n: how many to draw; 0 gives [].
-        rng: the only source of randomness.
+        rng: the only source of randomness. How you draw from it is free.
         temperature: logits are divided by it. Small values prefer what is likely
             anyway; 0 means the most likely id each time (of equal ones, the first).
 
