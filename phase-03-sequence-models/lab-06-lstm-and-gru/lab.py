@@ -63,17 +63,10 @@ def lstm_step(
 
 
 def _check_gates(W_hh: Tensor, h: Tensor, gates: int) -> None:
-    """W_hh must hold `gates` blocks for the hidden size of h."""
+    """Given: ValueError unless W_hh holds `gates` blocks for the hidden size of h."""
     expected = (gates * h.shape[-1], h.shape[-1])
     if tuple(W_hh.shape) != expected:
         raise ValueError(f"W_hh: expected shape {expected}, got {tuple(W_hh.shape)}")
-
-
-def _lstm_update(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """The part of a step that follows the matrix products: gates (B, 4H)."""
-    i, f, g, o = gates.chunk(LSTM_GATES, dim=1)
-    c_next = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-    return torch.sigmoid(o) * torch.tanh(c_next), c_next
 
 
 # --- Task 2 (2 points): the same step and its gradient by hand, in NumPy ---------
@@ -88,7 +81,7 @@ def lstm_step_forward_np(
     b_ih: np.ndarray,
     b_hh: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, Any]:
-    """`lstm_step` for float64 arrays: h', c', and a cache.
+    """`lstm_step` for float64 arrays, shapes unchecked: h', c', and a cache.
 
     The cache is whatever your `lstm_step_backward` needs; nobody else looks into it.
     """
@@ -138,15 +131,6 @@ def gru_step(
         ValueError: W_hh is not (3H, H).
     """
     raise NotImplementedError("task 3")
-
-
-def _gru_update(from_x: Tensor, from_h: Tensor, h: Tensor) -> Tensor:
-    """The part of a step that follows the matrix products, (B, 3H) each."""
-    x_r, x_z, x_n = from_x.chunk(GRU_GATES, dim=1)
-    h_r, h_z, h_n = from_h.chunk(GRU_GATES, dim=1)
-    z = torch.sigmoid(x_z + h_z)
-    n = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
-    return n + z * (h - n)  # (1 - z) n + z h, with one product less
 
 
 # --- Task 4 (1 point): layers over time ------------------------------------------
@@ -257,8 +241,8 @@ def cell_path_gradient(forget_gates: Tensor) -> Tensor:
     """How much of each cell state is left in the last one: dc_T/dc_t along the cell.
 
     c_t = f_t * c_(t-1) + ...: if nothing flows back through h, the derivative is the
-    product of the forget gates after t. Row t of the result is f_(t+1) * ... * f_T,
-    and the last row is 1.
+    product of the forget gates after t, f_(t+1) * ... * f_T. The result is (T, H), a
+    row for each t from 1 to T; the last row is 1, and f_1 is in none.
 
     Args:
         forget_gates: f_1 to f_T after the sigmoid, (T, H).
@@ -333,9 +317,9 @@ def train_char(
     lr: float | Callable[[int], float],
     clip: float,
 ) -> History:
-    """Truncated backpropagation through time: one Adam step for each of `steps` chunks.
+    """Truncated backpropagation through time: a step of torch's Adam on each chunk.
 
-    The state goes on from chunk to chunk as a value: gradients end where the chunk
+    At most `steps` chunks are read. The state goes on from chunk to chunk as a value: gradients end where the chunk
     begins. It is zero at the first chunk and wherever new_epoch is True. Gradients are
     clipped to the global norm `clip`. The parameters are changed in place.
 
@@ -372,7 +356,7 @@ def sample(
     """Read `seed_ids` from a zero state, then draw n symbols, each fed back as input.
 
     A symbol is drawn from softmax(logits / temperature); 0 always takes the largest
-    logit. Returns int64 (n,), without the seed. ValueError that names seed_ids: empty;
-    temperature: below 0.
+    logit (the first of equal ones). Returns int64 (n,), without the seed. ValueError
+    that names seed_ids: empty; temperature: below 0.
     """
     raise NotImplementedError("task 7")
