@@ -319,9 +319,10 @@ def train_char(
 ) -> History:
     """Truncated backpropagation through time: a step of torch's Adam on each chunk.
 
-    At most `steps` chunks are read. The state goes on from chunk to chunk as a value: gradients end where the chunk
-    begins. It is zero at the first chunk and wherever new_epoch is True. Gradients are
-    clipped to the global norm `clip`. The parameters are changed in place.
+    At most `steps` chunks are read. The state goes on from chunk to chunk as a value:
+    gradients end where the chunk begins. It is zero at the first chunk and wherever
+    new_epoch is True. Gradients are clipped to the global norm `clip`. The parameters
+    are changed in place.
 
     Args:
         model: as `CharRNN`: model(ids (B, T), state) gives logits and the next state.
