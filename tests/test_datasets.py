@@ -484,7 +484,7 @@ def test_characters_by_hand():
             text.decode([0, bad])
 
 
-def test_the_split_of_all_language_models():
+def test_the_split_of_all_language_models(real):
     requires("tinyshakespeare")
     text = datasets.shakespeare_characters()
     assert len(text.symbols) == 65 and text.symbols[0] == "\n"
