@@ -410,7 +410,7 @@ def test_lists_of_different_length():
     assert (shorter.kind, shorter.where, shorter.agree) == ("length", "[2]", (2, 3))
     assert (shorter.expected, shorter.got) == ("3", "the end, after 2 items")
     longer = difference([1.0, 2.0], [1.0])
-    assert (longer.got, longer.expected) == ("2.0", "the end, after 1 items")
+    assert (longer.got, longer.expected) == ("2.0", "the end, after 1 item")
     early = difference([9, 2], [1, 2, 3])
     assert (early.kind, early.where, early.agree) == ("value", "[0]", (1, 3))
 
@@ -505,6 +505,9 @@ def test_show_keeps_its_width(value, width):
 
 def test_show_of_large_and_broken_things():
     assert len(show(["x" * 10_000] * 10_000)) <= 60
+    assert show([3] * 600) == f"[{'3, ' * 15}… 600 items]"
+    assert show(["x" * 99] * 99).startswith("['xxx")
+    assert show(["x" * 99] * 99).endswith(", … 99 items]")
     assert len(show("x" * 10**7)) <= 60
     assert len(show({i: i for i in range(10**5)})) <= 60
     assert show(10**10_000) == "an int of 33,220 bits"

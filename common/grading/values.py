@@ -286,8 +286,9 @@ def _sequences(got: Any, expected: Any, tol: Tolerance, at: str) -> Difference |
 
 def _missing(got: Any, expected: Any, at: str) -> Difference:
     n = min(len(got), len(expected))
-    there = show(expected[n]) if len(expected) > n else f"the end, after {n} items"
-    came = show(got[n]) if len(got) > n else f"the end, after {n} items"
+    end = f"the end, after {n} item{'s' if n != 1 else ''}"
+    there = show(expected[n]) if len(expected) > n else end
+    came = show(got[n]) if len(got) > n else end
     return Difference("length", there, came, f"{at}[{n}]")
 
 
@@ -454,11 +455,13 @@ def _short_repr(value: Any, width: int) -> str:
     if isinstance(value, (str, bytes)) and len(value) > 4 * width:
         return repr(value[: 2 * width]) + f" ({len(value):,} in all)"
     if isinstance(value, (list, tuple)):
-        inside = ", ".join(show(item, width) for item in value[: width // 2])
-        more = f", … {len(value):,} items" if len(value) > width // 2 else ""
+        items = [show(item, width) for item in value[: width // 2]]
+        if len(value) > len(items):
+            items = _beginning(value, items, width - 2)
+        inside = ", ".join(items)
         if isinstance(value, list):
-            return f"[{inside}{more}]"
-        return f"({inside},)" if len(value) == 1 else f"({inside}{more})"
+            return f"[{inside}]"
+        return f"({inside},)" if len(value) == 1 else f"({inside})"
     if isinstance(value, dict) and len(value) > width // 2:
         return f"{{… {len(value):,} keys}}"
     if isinstance(value, int) and value.bit_length() > 8 * width:
@@ -467,6 +470,17 @@ def _short_repr(value: Any, width: int) -> str:
         return repr(value)
     except Exception as error:  # a submission's own __repr__
         return f"<{type(value).__name__}, repr fails: {type(error).__name__}>"
+
+
+def _beginning(value: Any, items: list[str], width: int) -> list[str]:
+    """The first items, as many as fit, and how many there are in all."""
+    last, kept = f"… {len(value):,} items", []
+    room = width - len(last) - len(", ")
+    for item in items:
+        if len(", ".join([*kept, item])) > room:
+            break
+        kept.append(item)
+    return [*(kept or [show(value[0], room)]), last]
 
 
 # --- Values in a record -----------------------------------------------------------
