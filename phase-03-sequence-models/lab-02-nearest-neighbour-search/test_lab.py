@@ -554,8 +554,12 @@ def test_fit_finds_what_is_there(lab, rng):
 @task(4)
 def test_fitted_codes_are_means(lab, rng):
     X = rng.normal(size=(60, 6)) * [1, 2, 3, 4, 5, 6]
-    pq = lab.ProductQuantizer(2, 3, np.random.default_rng(6))
+    draw, unused = np.random.default_rng(6), np.random.default_rng(6)
+    pq = lab.ProductQuantizer(2, 3, draw)
     pq.fit(X)
+    drawn = draw.bit_generator.state != unused.bit_generator.state
+    said = "draws from the rng that the quantizer was given"
+    check.that(drawn, said, "no draw from it")
     codes = codes_by_hand(X, np.asarray(pq.codebooks))
     for j in range(2):
         part = X[:, 3 * j : 3 * j + 3]
