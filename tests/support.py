@@ -1,6 +1,7 @@
 """What several test files share; nothing here is a test."""
 
 import os
+from typing import NoReturn
 
 import pytest
 
@@ -16,7 +17,11 @@ def requires(*names: str) -> None:
     absent = [name for name in names if not datasets.available(name)]
     if not absent:
         return
-    reason = f"dataset not on this machine: {', '.join(absent)}; set LABS_DATA"
+    without_data(f"dataset not on this machine: {', '.join(absent)}; set LABS_DATA")
+
+
+def without_data(reason: str) -> NoReturn:
+    """Skip the calling test, which lacks its data; in CI, fail it."""
     if os.environ.get("CI", "").lower() in ("1", "true"):
         pytest.fail(reason)
     pytest.skip(reason)

@@ -13,7 +13,7 @@ import pytest
 
 from common import datasets, labs, stubs
 from common.grading import diagnosis, grade, runner, verify
-from tests.support import requires
+from tests.support import requires, without_data
 
 LABS = labs.all_labs()
 OTHERS = sorted((Path(__file__).parent / "other_solutions").glob("lab_*.py"))
@@ -46,6 +46,8 @@ def proof(request):
 @pytest.mark.parametrize("name", verify.NAMES)
 def test_check(proof, name):
     line = proof.lines[name]
+    if line.ok is None and "is not on this machine" in line.text:
+        without_data(line.text)
     assert line.ok, f"{line.text} {line.details}"
 
 

@@ -278,6 +278,17 @@ def test_a_solution_that_fails_leaves_the_rest_unchecked(lab_folder):
     assert [n for n, ok in found.items() if ok is False] == ["solution passes"]
 
 
+def test_an_experiment_without_its_data_is_unchecked(lab_folder, monkeypatch, tmp_path):
+    wanted = "__import__('common.datasets').datasets.path('tinyshakespeare')"
+    edit(lab_folder, "experiment.py", "results.save()", wanted)
+    for name in ("LABS_DATA", "LABS_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path / "empty"))
+    monkeypatch.setenv("LABS_OFFLINE", "1")
+    line = verify.experiment(labs.read(lab_folder))
+    assert line.ok is None
+    assert line.text.startswith("unchecked: dataset 'tinyshakespeare' is not on this")
+
+
 # --- What a folder check says -------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from sklearn.utils.extmath import randomized_svd
 from torch.nn.functional import logsigmoid
 
 from common import datasets, labs
+from tests.support import requires
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +94,7 @@ def test_the_readmes_planted_corpus(lab):
 
 def test_neighbours_in_shakespeare(lab):
     """Speeches as sentences; four pairs that anybody would expect."""
-    if not datasets.available("tinyshakespeare"):
-        pytest.skip("tinyshakespeare is not on this machine")
+    requires("tinyshakespeare")
     speeches = datasets.tiny_shakespeare().lower().split("\n\n")
     text = [re.findall("[a-z']+", speech) for speech in speeches]
     itos, _ = lab.build_vocab(text, min_count=10)

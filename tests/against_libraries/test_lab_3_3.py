@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from common import datasets, labs
+from tests.support import requires
 
 GRADER = labs.find("3.3")[0].file("test_lab.py")
 
@@ -27,10 +28,8 @@ def lab():
 
 @pytest.fixture(scope="module")
 def text():
-    try:
-        return datasets.shakespeare_characters()
-    except datasets.DatasetMissing as missing:
-        pytest.skip(str(missing))
+    requires("tinyshakespeare")
+    return datasets.shakespeare_characters()
 
 
 def codes(ids: np.ndarray, n: int, V: int) -> np.ndarray:
