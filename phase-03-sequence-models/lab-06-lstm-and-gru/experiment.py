@@ -5,7 +5,7 @@ RNN, one with as many parameters as the LSTM, a GRU, an LSTM. Then the copy task
 steps with three cells and several biases, the length of its gradient with and without
 clipping, and how far back gradients reach in the models of text. torch's own layers do
 the work where they equal the lab's, which is measured first; otherwise the lab's layers
-do. One CPU thread, two and a half minutes; `full` takes 256 units and 3.9 million
+do. One CPU thread, about three minutes; `full` takes 256 units and 3.9 million
 characters, about half an hour.
 """
 
@@ -69,7 +69,7 @@ def main(lab, out: Path, quick: bool = False, full: bool = False) -> None:
     """
     results = Results(out, "Lab 3.6: LSTM and GRU", seed=SEED, quick=quick, steps=9)
     size = QUICK if quick else FULL if full else Size()
-    duration = "4 seconds" if quick else "half an hour" if full else "2 1/2 minutes"
+    duration = "4 seconds" if quick else "half an hour" if full else "3 minutes"
     results.say(f"Makes 4 plots, 3 tables and a report in about {duration}.")
     text = datasets.shakespeare_characters()
     with one_torch_thread(), threadpool_limits(1):

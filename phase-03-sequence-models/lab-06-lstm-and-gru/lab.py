@@ -55,6 +55,7 @@ def lstm_step(
 
     Returns:
         h' and c', (B, H) each, in the dtype of the arguments; these are not changed.
+        Autograd can follow them back to every argument.
 
     Raises:
         ValueError: W_hh is not (4H, H).
@@ -84,6 +85,7 @@ def lstm_step_forward_np(
     """`lstm_step` for float64 arrays, shapes unchecked: h', c', and a cache.
 
     The cache is whatever your `lstm_step_backward` needs; nobody else looks into it.
+    No argument is changed. Sums of 1000 or -1000, where exp overflows, give no nan.
     """
     raise NotImplementedError("task 2")
 
@@ -102,6 +104,7 @@ def lstm_step_backward(
     Returns:
         dL/d... for "x" (B, I), "h" (B, H), "c" (B, H), "W_ih" (4H, I), "W_hh"
         (4H, H), "b_ih" (4H,), "b_hh" (4H,): weights and biases summed over the batch.
+        No argument is changed, so a cache can be used twice.
     """
     raise NotImplementedError("task 2")
 
@@ -125,7 +128,8 @@ def gru_step(
         b_ih, b_hh: (3H,) each.
 
     Returns:
-        h' (B, H).
+        h' (B, H), in the dtype of the arguments; these are not changed. Autograd can
+        follow it back to every argument.
 
     Raises:
         ValueError: W_hh is not (3H, H).
@@ -167,9 +171,10 @@ class LSTM(GatedLayer):
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """x (B, T, I) -> h of every step (B, T, H), and (h, c) after the last step.
 
-        `state` is (h, c), (B, H) each, from where to go on; None means zeros. With the
-        returned state a second call goes on as if the two texts were one. T is 1 or
-        more. ValueError: x is not (B, T, n_in).
+        `state` is (h, c), (B, H) each, from where to go on; None means zeros, in the
+        dtype of the parameters, which x has too. With the returned state a second call
+        goes on as if the two texts were one, and so do its gradients. T is 1 or more.
+        ValueError: x is not (B, T, n_in).
         """
         raise NotImplementedError("task 4")
 
@@ -183,13 +188,14 @@ class GRU(GatedLayer):
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """x (B, T, I) -> h of every step (B, T, H), and h (B, H) after the last step.
 
-        `state` is h (B, H), from where to go on; None means zeros. T is 1 or more.
+        `state` is h (B, H), from where to go on; None means zeros; all as in `LSTM`.
         ValueError: x is not (B, T, n_in).
         """
         raise NotImplementedError("task 4")
 
 
 def _check_input(layer: GatedLayer, x: Tensor) -> None:
+    """Given: ValueError unless x is (B, T, n_in)."""
     n_in = layer.weight_ih.shape[1]
     if x.ndim != 3 or x.shape[2] != n_in:
         raise ValueError(f"x: expected shape (B, T, {n_in}), got {tuple(x.shape)}")
@@ -207,11 +213,12 @@ def init_gated_(
     Every gate is a layer of its own, so each block of H rows is drawn by itself:
     in weight_ih uniform in ±sqrt(6 / (I + H)) (Glorot & Bengio 2010), in weight_hh
     a random orthogonal matrix (Saxe et al. 2014). Biases are 0, except, in an LSTM,
-    the forget block of bias_ih, which is `forget_bias` (Jozefowicz et al. 2015).
+    the forget block of bias_ih, which is `forget_bias` (Jozefowicz et al. 2015). In a
+    GRU all biases are 0 and `forget_bias` has no effect.
 
     Args:
-        layer: its number of gates is the height of weight_hh over its width.
-        rng: the only source of randomness.
+        layer: weight_hh is (4H, H) in an LSTM, (3H, H) in a GRU.
+        rng: the only source of randomness; it moves on with every draw.
         forget_bias: what a forget gate adds in all: bias_ih plus bias_hh.
     """
     raise NotImplementedError("task 5")
@@ -225,8 +232,12 @@ def clip_global_norm_(params: Iterable[Tensor], max_norm: float) -> float:
     becomes `max_norm`, otherwise nothing changes (Pascanu et al. 2013). math.inf never
     clips. Parameters whose .grad is None do not count.
 
+    Args:
+        params: a list, or a generator such as model.parameters().
+        max_norm: the limit.
+
     Returns:
-        The length before.
+        The length before; 0.0 if there are no gradients or all are 0.
 
     Raises:
         ValueError: max_norm is not positive.
@@ -238,7 +249,7 @@ def clip_global_norm_(params: Iterable[Tensor], max_norm: float) -> float:
 
 
 def cell_path_gradient(forget_gates: Tensor) -> Tensor:
-    """How much of each cell state is left in the last one: dc_T/dc_t along the cell.
+    """How much of each cell state is left in the last one: ∂c_T/∂c_t along the cell.
 
     c_t = f_t * c_(t-1) + ...: if nothing flows back through h, the derivative is the
     product of the forget gates after t, f_(t+1) * ... * f_T. The result is (T, H), a
@@ -280,7 +291,8 @@ class CharRNN(nn.Module):
 
     `embed` is nn.Embedding(vocab, d_embed), `layer` the recurrent layer (d_embed to
     hidden), `head` nn.Linear(hidden, vocab). The layer is an `LSTM`, a `GRU`, or for
-    "rnn" a `TorchLayer` around a plain nn.RNN.
+    "rnn" a `TorchLayer` around a plain nn.RNN. Each part keeps the weights it was made
+    with, from torch's global generator; who wants `init_gated_` calls it on `layer`.
     """
 
     def __init__(self, vocab: int, kind: str, d_embed: int, hidden: int) -> None:
@@ -321,12 +333,13 @@ def train_char(
 
     At most `steps` chunks are read. The state goes on from chunk to chunk as a value:
     gradients end where the chunk begins. It is zero at the first chunk and wherever
-    new_epoch is True. Gradients are clipped to the global norm `clip`. The parameters
-    are changed in place.
+    new_epoch is True. Gradients are clipped to the global norm `clip`. Adam has its
+    default betas and eps. The parameters are changed in place.
 
     Args:
         model: as `CharRNN`: model(ids (B, T), state) gives logits and the next state.
-        chunks: as lab 3.5's `stream_chunks` yields them, time first.
+        chunks: as lab 3.5's `stream_chunks` yields them: x, y (T, B) int64, time first,
+            and new_epoch.
         lr: the rate, or a function of the step 0, 1, ... that gives it.
 
     Returns each chunk's mean cross-entropy before its step, in nats, and the norms. It
@@ -339,9 +352,10 @@ def train_char(
 def evaluate_stream(model: nn.Module, ids: Sequence[int], chunk: int) -> float:
     """Mean nats of each of ids[1:], given all before it: N - 1 predictions.
 
-    The text goes through as one stream (B = 1) from a zero state, in pieces of `chunk`
-    predictions to save memory, and the last piece may be shorter; the result does not
-    depend on `chunk`. ValueError: chunk below 1, or fewer than 2 ids.
+    `ids` is a list or an int64 array. The text goes through as one stream (B = 1) from
+    a zero state, in pieces of `chunk` predictions to save memory (the last may be
+    shorter), and no graph is kept; the result does not depend on `chunk`.
+    ValueError: chunk below 1, or fewer than 2 ids.
     """
     raise NotImplementedError("task 7")
 
@@ -356,8 +370,10 @@ def sample(
 ) -> Tensor:
     """Read `seed_ids` from a zero state, then draw n symbols, each fed back as input.
 
-    A symbol is drawn from softmax(logits / temperature); 0 always takes the largest
-    logit (the first of equal ones). Returns int64 (n,), without the seed. ValueError
-    that names seed_ids: empty; temperature: below 0.
+    `seed_ids` is a list or an int64 array. A symbol is drawn from
+    softmax(logits / temperature), which may not overflow however small the temperature;
+    0 always takes the largest logit (the first of equal ones). No graph is kept.
+    Returns int64 (n,), without the seed; n may be 0. ValueError that names seed_ids:
+    empty; temperature: below 0.
     """
     raise NotImplementedError("task 7")

@@ -9,6 +9,7 @@ have a handful of units; what they learn is never graded.
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -58,6 +59,20 @@ def numbers(*values: float) -> torch.Tensor:
     return torch.tensor([values], dtype=torch.float64)
 
 
+def gradients(outputs, inputs, name: str) -> list[torch.Tensor]:
+    """Of the sum of all squares of the outputs; zeros where no graph leads."""
+    total = sum(out.square().sum() for out in outputs)
+    follows = total.requires_grad
+    check.that(follows, "a result that autograd can follow", follows, name=name)
+    found = torch.autograd.grad(total, inputs, allow_unused=True)
+    return [
+        torch.zeros_like(leaf) if slope is None else slope
+        for leaf, slope in zip(inputs, found, strict=True)
+    ]
+
+
+NAMES = ("x", "h", "c", "W_ih", "W_hh", "b_ih", "b_hh")  # what lstm_step takes
+
 # All weights 0, one unit: only the biases decide. I and H are 1.
 ONE_UNIT = torch.zeros(4, 1, dtype=torch.float64)
 FORGET_AND_WRITE = numbers(0, 1, 1, 0)[0]  # of i, f, g, o
@@ -88,9 +103,22 @@ def test_against_the_cell_of_torch(lab, rng):
 
 
 @task(1)
+def test_autograd_goes_through_the_step(lab, rng):
+    weights = [w.requires_grad_() for w in cell_weights(rng, 4)]
+    x, h, c = leaves = [drawn(rng, B, n).requires_grad_() for n in (I, H, H)]
+    got = gradients(lab.lstm_step(*leaves, *weights), leaves + weights, "h' and c'")
+    cell = torch_cell(nn.LSTMCell, weights)
+    theirs = [getattr(cell, name) for name in WEIGHTS]
+    expected = gradients(cell(x, (h, c)), leaves + theirs, "torch's")
+    for name, slope, wanted in zip(NAMES, got, expected, strict=True):
+        check.close(slope, wanted, **EXACT, name=f"gradient of {name}")
+
+
+@task(1)
 def test_gates_that_are_open_or_shut(lab, rng):
     W_ih, W_hh, b_ih, b_hh = cell_weights(rng, 4)
     x, start = drawn(rng, B, I), drawn(rng, B, H, scale=3)
+    start[0, 0] = 1000.0  # exp of it overflows
 
     def run(i, f, o, steps):
         bias = b_ih.clone()
@@ -115,13 +143,17 @@ def test_dtype_and_shapes(lab, rng):
     expected = [part.detach() for part in torch_cell(nn.LSTMCell, weights)(x, (h, c))]
     got = lab.lstm_step(*(v.float() for v in (x, h, c, *weights)))
     check.close(list(got), [v.float() for v in expected], **FLOAT32, name="float32")
-    weights[1] = weights[1][: 3 * H]  # a GRU's
-    check.raises(ValueError, lambda: lab.lstm_step(x, h, c, *weights), match="W_hh")
+    W_ih, W_hh, *biases = weights
+    for wrong in (W_hh[: 3 * H], W_hh[:, 1:]):  # a GRU's; not as wide as h
+        check.raises(
+            ValueError,
+            lambda w=wrong: lab.lstm_step(x, h, c, W_ih, w, *biases),
+            match="W_hh",
+            name=f"W_hh {tuple(wrong.shape)}",
+        )
 
 
 # --- Task 2 ----------------------------------------------------------------------
-
-NAMES = ("x", "h", "c", "W_ih", "W_hh", "b_ih", "b_hh")
 
 
 def arguments(rng, n_in=I, n_hidden=H) -> dict[str, np.ndarray]:
@@ -132,7 +164,7 @@ def arguments(rng, n_in=I, n_hidden=H) -> dict[str, np.ndarray]:
 
 
 def backward(lab, given, dh, dc) -> dict:
-    """The lab's gradients, each as an array of its own."""
+    """The lab's gradients by name."""
     *_, cache = lab.lstm_step_forward_np(*given.values())
     found = lab.lstm_step_backward(dh, dc, cache)
     check.equal(sorted(found), sorted(NAMES), name="names of the gradients")
@@ -185,6 +217,24 @@ def test_every_gradient_against_autograd(lab, rng):
         got, expected = backward(lab, given, dh, dc), autograd(given, dh, dc)
         for name in NAMES:
             check.close(got[name], expected[name], rtol=1e-9, atol=1e-9, name=name)
+
+
+@task(2)
+def test_gates_shut_tight_and_a_cache_used_twice(lab, rng):
+    given = arguments(rng)
+    given["b_ih"] += 1000 * np.resize([1, 1, -1], 4 * H)  # each gate open and shut
+    given["c"][0] = 1000.0
+    dh, dc = rng.normal(size=(2, B, H))
+    h, c, cache = lab.lstm_step_forward_np(*given.values())
+    first, second = (lab.lstm_step_backward(dh, dc, cache) for _ in range(2))
+    cell = torch_cell(nn.LSTMCell, [torch.tensor(given[k]) for k in NAMES[3:]])
+    x, *state = (torch.tensor(given[k]) for k in NAMES[:3])
+    expected = [part.detach().numpy() for part in cell(x, tuple(state))]
+    check.close([h, c], expected, **EXACT, name="h', c' where exp overflows")
+    slopes = autograd(given, dh, dc)
+    for name in NAMES:
+        check.close(first[name], slopes[name], rtol=1e-9, atol=1e-9, name=name)
+        check.equal(second[name], first[name], name=f"{name}, same cache again")
 
 
 @task(2)
@@ -254,6 +304,19 @@ def test_gru_against_the_cell_of_torch(lab, rng):
 
 
 @task(3)
+def test_autograd_goes_through_the_gru_step(lab, rng):
+    weights = [w.requires_grad_() for w in cell_weights(rng, 3)]
+    leaves = [drawn(rng, B, n).requires_grad_() for n in (I, H)]
+    got = gradients([lab.gru_step(*leaves, *weights)], leaves + weights, "h'")
+    cell = torch_cell(nn.GRUCell, weights)
+    theirs = [getattr(cell, name) for name in WEIGHTS]
+    expected = gradients([cell(*leaves)], leaves + theirs, "torch's")
+    names = [name for name in NAMES if name != "c"]
+    for name, slope, wanted in zip(names, got, expected, strict=True):
+        check.close(slope, wanted, **EXACT, name=f"gradient of {name}")
+
+
+@task(3)
 def test_gru_gates_that_are_open_or_shut(lab, rng):
     W_ih, W_hh, b_ih, b_hh = cell_weights(rng, 3)
     x, h = drawn(rng, B, I), drawn(rng, B, H)
@@ -263,16 +326,23 @@ def test_gru_gates_that_are_open_or_shut(lab, rng):
     got = lab.gru_step(x, h, W_ih, W_hh, copies, b_hh)
     check.close(got, h, **EXACT, name="z = 1: h as it was")
     looks[: 2 * H] = -900  # z = 0: only the candidate; r = 0: of x alone
+    looks[2 * H] = 900  # n = 1, where exp overflows
     got = lab.gru_step(x, h, W_ih, W_hh, looks, b_hh)
-    expected = torch.tanh(x @ W_ih[n].T + b_ih[n])
+    expected = torch.tanh(x @ W_ih[n].T + looks[n])
     check.close(got, expected, **EXACT, name="z = 0, r = 0: a layer of x alone")
 
 
 @task(3)
 def test_gru_weights_that_do_not_fit(lab, rng):
-    weights = cell_weights(rng, 4)  # an LSTM's
     x, h = drawn(rng, B, I), drawn(rng, B, H)
-    check.raises(ValueError, lambda: lab.gru_step(x, h, *weights), match="W_hh")
+    W_ih, W_hh, *biases = cell_weights(rng, 3)
+    for wrong in (drawn(rng, 4 * H, H), W_hh[:, 1:]):  # an LSTM's; not as wide as h
+        check.raises(
+            ValueError,
+            lambda w=wrong: lab.gru_step(x, h, W_ih, w, *biases),
+            match="W_hh",
+            name=f"W_hh {tuple(wrong.shape)}",
+        )
 
 
 # --- Task 4 ----------------------------------------------------------------------
@@ -289,15 +359,19 @@ def layers(lab, n_in=I, n_hidden=H):
         yield name, ours, twin
 
 
+def whole(state) -> list:
+    """[h, c] or [h]."""
+    return list(state) if isinstance(state, tuple | list) else [state]
+
+
 def parts(state) -> list:
     """[h, c] or [h], without a graph."""
-    whole = state if isinstance(state, tuple | list) else [state]
-    return [part.detach() for part in whole]
+    return [part.detach() for part in whole(state)]
 
 
 def starts(rng, name):
     """A state of the lab's, and the same for torch's layer."""
-    h, c = drawn(rng, B, H), drawn(rng, B, H)
+    h, c = (drawn(rng, B, H).requires_grad_() for _ in range(2))
     return ((h, c), (h[None], c[None])) if name == "LSTM" else (h, h[None])
 
 
@@ -345,15 +419,19 @@ def test_two_halves_are_one_run(lab, rng):
 
 @task(4)
 def test_gradients_of_a_layer(lab, rng):
-    x, weight = drawn(rng, B, 6, I), drawn(rng, B, 6, H)
+    x = drawn(rng, B, 6, I).requires_grad_()
     for name, ours, twin in layers(lab):
-        for layer in (ours, twin):
-            (layer(x)[0] * weight).sum().backward()
-        for key in WEIGHTS:
-            expected = getattr(twin, f"{key}_l0").grad
-            check.close(
-                getattr(ours, key).grad, expected, **EXACT, name=f"{name} {key}"
-            )
+        begin, same = starts(rng, name)
+        leaves = [x, *whole(begin)]
+        out, state = ours(x, begin)
+        weights = [getattr(ours, key) for key in WEIGHTS]
+        got = gradients([out, *whole(state)], leaves + weights, name)
+        out, state = twin(x, same)
+        weights = [getattr(twin, f"{key}_l0") for key in WEIGHTS]
+        expected = gradients([out, *whole(state)], leaves + weights, "torch's")
+        keys = ["x", "h of state", "c of state"][: len(leaves)] + list(WEIGHTS)
+        for key, ours_, theirs in zip(keys, got, expected, strict=True):
+            check.close(ours_, theirs, **EXACT, name=f"{name}, gradient of {key}")
 
 
 @task(4)
@@ -389,6 +467,12 @@ def test_biases_of_three_units(lab):
     check.equal((layer.bias_ih + layer.bias_hh).tolist(), zero * 3, name="of a GRU")
 
 
+def check_apart(blocks) -> None:
+    """No two gates share a matrix."""
+    nearest = min(float((a - b).abs().max()) for a, b in combinations(blocks, 2))
+    check.that(nearest > 0.01, "every gate has a matrix of its own", nearest > 0.01)
+
+
 @task(5, mutates=True)
 def test_each_block_of_weight_hh_is_orthogonal(lab):
     for kind, gates in (("LSTM", 4), ("GRU", 3)):
@@ -396,8 +480,7 @@ def test_each_block_of_weight_hh_is_orthogonal(lab):
         for block in blocks:
             eye = torch.eye(5, dtype=torch.float64)
             check.close(block @ block.T, eye, **EXACT, name=f"{kind}: W Wᵀ of a block")
-        apart = float((blocks[0] - blocks[1]).abs().max())
-        check.that(apart > 0.01, "every gate has a matrix of its own", apart > 0.01)
+        check_apart(blocks)
 
 
 @task(5, mutates=True)
@@ -405,7 +488,9 @@ def test_spread_of_weight_ih(lab):
     for kind, gates in (("LSTM", 4), ("GRU", 3)):
         layer = started(lab, kind, n_in=40, n_hidden=30)
         bound = math.sqrt(6 / (40 + 30))
-        for block in layer.weight_ih.detach().chunk(gates):  # 1,200 numbers each
+        blocks = layer.weight_ih.detach().chunk(gates)
+        check_apart(blocks)
+        for block in blocks:  # 1,200 numbers each
             largest = float(block.abs().max()) / bound
             fits = 0.95 < largest <= 1 + 1e-6
             check.that(fits, "largest / sqrt(6 / (I + H)) just below 1", largest)
@@ -424,6 +509,11 @@ def test_the_generator_decides_everything(lab):
     check.equal(numbers_of(3, 1), first, name="same rng, same weights")
     moved = float((numbers_of(4, 0)[1] - first[1]).abs().max())
     check.that(moved > 0.01, "another rng, other weights", moved > 0.01)
+    rng, layers = torch.Generator().manual_seed(3), [lab.LSTM(3, 2), lab.LSTM(3, 2)]
+    for layer in layers:
+        lab.init_gated_(layer, rng)
+    moved = float((layers[0].weight_hh - layers[1].weight_hh).abs().max())
+    check.that(moved > 0.01, "a second layer from one rng is another", moved > 0.01)
     layer = lab.LSTM(3, 2)
     before = [id(p) for p in layer.parameters()]
     lab.init_gated_(layer, torch.Generator().manual_seed(0))
@@ -466,6 +556,17 @@ def test_clipping_as_torch_clips(lab, rng):
             if q.grad is not None:  # torch divides by norm + 1e-6
                 check.close(p.grad, q.grad, rtol=1e-5, name=f"max_norm={limit}")
         check.equal(ours[1].grad, None, name="a parameter without a gradient")
+
+
+@task(5, mutates=True)
+def test_nothing_to_clip(lab):
+    norm = float(lab.clip_global_norm_(with_gradients(None), 1.0))
+    check.equal(norm, 0.0, name="norm of no gradients")
+    params = with_gradients(numbers(0, 0), numbers(0))
+    norm = float(lab.clip_global_norm_(params, 1.0))
+    check.equal(norm, 0.0, name="norm of zeros")
+    same = [numbers(0, 0), numbers(0)]
+    check.equal([p.grad for p in params], same, name="zeros, left")
 
 
 @task(5, mutates=True)
@@ -587,6 +688,9 @@ def test_parts_and_logits_of_the_model(lab, rng):
         more, _ = model(ids[:, 3:], state)
         got = torch.cat([logits, more], dim=1).detach()
         check.close(got, twin(ids)[0].detach(), **EXACT, name=f"logits, {kind}")
+    first, second = (lab.CharRNN(V, "lstm", D, H).layer.bias_hh for _ in range(2))
+    nearest = float((first - second).abs().min())
+    check.that(nearest > 0, "bias_hh as torch drew it, anew for each model", nearest)
     check.raises(ValueError, lambda: lab.CharRNN(V, "LSTM", D, H), match="kind")
     for wrong in (V, -1):
         ids[1, 2] = wrong
@@ -599,17 +703,19 @@ def floats(values) -> list[float]:
 
 
 class Constant(nn.Module):
-    """Two logits that depend on nothing, 0 at first; notes the ids it gets."""
+    """Two logits that depend on nothing, 0 at first; notes the ids it gets, and
+    whether a state came with its graph."""
 
     def __init__(self):
         super().__init__()
         self.logits = nn.Parameter(torch.zeros(2, dtype=torch.float64))
-        self.seen = []
+        self.seen, self.graph = [], False
 
     def forward(self, ids, state=None):
         self.seen.append(ids.tolist())
+        self.graph |= state is not None and state.requires_grad
         logits = self.logits.expand(*ids.shape, 2)
-        return logits, torch.zeros(len(ids), 1, dtype=torch.float64)
+        return logits, logits.sum(dim=(1, 2))[:, None]
 
 
 @task(7, mutates=True)
@@ -617,10 +723,14 @@ def test_two_steps_of_two_logits_by_hand(lab):
     x, y = np.array([[0, 1], [0, 0], [1, 0]]), np.array([[1, 1], [1, 0], [1, 1]])
     chunks = iter([(x, y, True), (x, y, False), (x, y, False)])
     model = Constant()
+    history = lab.train_char(model, chunks, 0, 0.1, 9.0)
+    check.equal(floats(history.loss), [], name="losses of 0 steps")
     history = lab.train_char(model, chunks, 2, 0.1, 9.0)
     # the first step of Adam is lr long, so the logits become -0.1 and 0.1
     losses = [math.log(2), math.log(1 + math.exp(0.2)) - 5 / 6 * 0.2]
     check.close(floats(history.loss), losses, rtol=1e-6, name="losses")
+    graphs = any(getattr(loss, "requires_grad", False) for loss in history.loss)
+    check.that(not graphs, "losses without their graph, as loss.item()", not graphs)
     slope = [1 / 3, sigmoid(-0.2) - 1 / 6]
     norms = [s * math.sqrt(2) for s in slope]
     check.close(
@@ -673,7 +783,8 @@ def test_four_steps_against_a_loop_on_torch(lab, rng):
 def test_chunks_that_end_early(lab, rng):
     _, model, twin = next(models(lab))
     chunks = pieces(rng, 2)
-    history = lab.train_char(model, chunks, 5, 0.01, math.inf)
+    resumed = [(x, y, False) for x, y, _ in chunks]  # in the middle of an epoch
+    history = lab.train_char(model, resumed, 5, 0.01, math.inf)
     losses, norms = trained(twin, chunks, [0.01] * 2, math.inf)
     check.close(floats(history.loss), losses, rtol=1e-5, name="losses of 2 chunks")
     check.close(floats(history.grad_norm), norms, rtol=1e-5, name="norms")
@@ -714,14 +825,28 @@ def test_evaluation_does_not_depend_on_the_chunk(lab, rng):
         for chunk in (1, 5, 23, 100):
             got = lab.evaluate_stream(model, ids, chunk)
             check.close(got, expected, **EXACT, name=f"{kind}, chunk={chunk}")
-    unused = all(p.grad is None for p in model.parameters())
-    check.that(unused, "no gradient after an evaluation", unused)
-    for text, chunk, name in ((ids, 0, "chunk"), (ids[:1], 5, "ids")):
+    wrong = ((ids, 0, "chunk"), (ids, -1, "chunk"), (ids[:1], 5, "ids"), ([], 5, "ids"))
+    for text, chunk, name in wrong:
         check.raises(
             ValueError,
             lambda t=text, c=chunk: lab.evaluate_stream(model, t, c),
             match=name,
         )
+
+
+@task(7)
+def test_pieces_and_what_is_kept_between_them(lab):
+    model = Constant()
+    got = lab.evaluate_stream(model, [0, 1, 1, 0, 1], 3)  # a list
+    check.close(got, math.log(2), name="two equal logits")
+    longest = max(len(row) for piece in model.seen for row in piece)
+    check.that(longest <= 3, "no piece longer than chunk = 3", longest)
+    rng = torch.Generator().manual_seed(0)
+    got = lab.sample(model, np.array([1, 0]), 3, rng, 0)  # an array
+    check.equal(got, torch.tensor([0, 0, 0]), name="the first of two equal logits")
+    got = lab.sample(model, [1], 0, rng)
+    check.equal(got, torch.tensor([], dtype=torch.int64), name="n = 0")
+    check.that(not model.graph, "states without a graph", not model.graph)
 
 
 @task(7)
@@ -760,7 +885,11 @@ def test_temperature(lab):
     ]
     check.equal(two[0] == two[1], True, name="same rng, same draws")
     check.equal(two[0] == two[2], False, name="another rng, the same draws")
-    rng = torch.Generator()
+    got = lab.sample(Level(), [0], 3, torch.Generator(), 1e-40)
+    check.equal(got, torch.tensor([1, 1, 1]), name="T=1e-40, where exp overflows")
+    rng = torch.Generator().manual_seed(8)
+    again = [lab.sample(Level(), [0], 40, rng).tolist() for _ in range(2)]
+    check.equal(again[0] == again[1], False, name="one rng, twice the same draws")
     for seed, temperature, name in (([], 1.0, "seed_ids"), ([0], -1.0, "temperature")):
         check.raises(
             ValueError,

@@ -71,7 +71,7 @@ def lstm_step_backward(dh, dc, cache):
 
 def gru_step(x, h, W_ih, W_hh, b_ih, b_hh):
     H = h.size(1)
-    if W_hh.size(0) != 3 * H:
+    if tuple(W_hh.size()) != (3 * H, H):
         raise ValueError("W_hh does not fit h")
     u, v = x @ W_ih.T + b_ih, h @ W_hh.T + b_hh
     gates = (u[:, : 2 * H] + v[:, : 2 * H]).sigmoid()
@@ -154,9 +154,9 @@ def clip_global_norm_(params, max_norm):
     if max_norm <= 0:
         raise ValueError("max_norm")
     params = [p for p in params if p.grad is not None]
-    flat = torch.cat([p.grad.reshape(-1) for p in params])
+    flat = torch.cat([torch.zeros(1), *(p.grad.reshape(-1) for p in params)])
     norm = float(torch.linalg.vector_norm(flat))
-    scale = min(1.0, max_norm / norm)
+    scale = min(1.0, max_norm / norm) if norm else 1.0
     for p in params:
         p.grad = p.grad * scale
     return norm
@@ -278,4 +278,4 @@ def sample(model, seed_ids, n, rng, temperature=1.0):
                 level = level / temperature - (-u.log()).log()
             drawn.append(int(level.argmax()))
             logits, state = model(torch.tensor([[drawn[-1]]]), state)
-    return torch.tensor(drawn)
+    return torch.tensor(drawn).long()
