@@ -63,7 +63,8 @@ class WindowLM(nn.Module):
 
     (Bengio et al. 2003, equation 1.) The layers are PyTorch's, under these names:
 
-    embedding: nn.Embedding with V + 1 rows of d numbers; the last is the pad's.
+    embedding: nn.Embedding with V + 1 rows of d numbers; the last is the pad's, learned
+        like the others.
     hidden: nn.Linear from context · d to H.
     output: nn.Linear from H to V.
     direct: nn.Linear from context · d to V, without a bias; None where not wanted.
@@ -148,9 +149,9 @@ def log_probs(model: nn.Module, ids: Tensor, batch: int = 4096) -> Tensor:
     """ln of the probability that `model` gives to each id of a text, float64 (N,).
 
     Position i sees the ids before it in `ids`, as many as `model.context`; where the
-    text has not begun, pads (id `model.vocab_size`). The model gets at most `batch`
-    windows at once, is in evaluation mode, builds no graph, and afterwards is in the
-    mode in which it came.
+    text has not begun, pads (id `model.vocab_size`). The model gets `batch` windows at
+    once, the last time what is left. It is in evaluation mode, its parts too, builds no
+    graph, and afterwards is as it came.
 
     Raises:
         ValueError: `ids` is empty, or `batch` is below 1.

@@ -78,11 +78,17 @@ class Table(nn.Module):
         self.logits = nn.Parameter(torch.tensor(rows, dtype=torch.float64))
         self.vocab_size, self.context = self.logits.shape[1], context
         self.windows, self.modes = [], []
+        self.part = nn.Identity()  # has a mode of its own, as a dropout layer has
 
     def forward(self, x):
         self.windows += x.tolist()
-        self.modes.append((self.training, torch.is_grad_enabled(), len(x)))
+        self.modes.append((self.part.training, torch.is_grad_enabled(), len(x)))
         return self.logits[x[:, -1]]
+
+
+def modes(model) -> list:
+    """Whether the model and each of its parts are in training mode."""
+    return [part.training for part in model.modules()]
 
 
 def weights(model) -> list:
@@ -126,7 +132,10 @@ def test_every_position_sees_its_past_and_nothing_else(lab):
 @task(1)
 def test_a_context_below_one(lab):
     ids = torch.tensor([1, 2])
-    check.raises(ValueError, lambda: lab.make_windows(ids, 0, 3), match="context")
+    for n in (0, -1):
+        check.raises(
+            ValueError, lambda n=n: lab.make_windows(ids, n, 3), match="context"
+        )
     check.equal(lab.make_windows(ids, 1, 3)[0], torch.tensor([[3], [1]]))
 
 
@@ -168,6 +177,8 @@ def test_names_and_shapes(lab):
             expected["direct.weight"] = (7, 6)
         check.equal(shapes(model), expected, name=f"shapes, direct={direct}")
         check.equal((model.vocab_size, model.context), (7, 3), name="attributes")
+        none = getattr(model, "direct", "missing") is None
+        check.equal(none, not direct, name=f"model.direct is None, direct={direct}")
 
 
 @task(2)
@@ -187,6 +198,22 @@ def test_the_formula_in_numpy(lab, rng):
 
 
 @task(2)
+def test_gradients_reach_every_weight_and_the_pad(lab, rng):
+    ours = Net(rng, 4, 3, 2, 5, direct=True)
+    model = lab.WindowLM(4, 3, 2, 5, direct=True).double()
+    model.load_state_dict(ours.state_dict())
+    x = torch.tensor([[4, 4, 4], [4, 0, 1], [1, 2, 3]])
+    found = []
+    check.equal(model(x).requires_grad, True, name="logits have a gradient")
+    for m in (model, ours):
+        m(x).square().sum().backward()
+        found.append({name: p.grad for name, p in m.named_parameters()})
+    pads = [grads["embedding.weight"][-1] for grads in found]
+    check.close(pads[0], pads[1], **EXACT, name="gradient of the pad's row")
+    check.close(*found, **EXACT, name="gradients")
+
+
+@task(2)
 def test_the_order_of_the_window_counts(lab, rng):
     model = lab.WindowLM(5, 3, 2, 4).double()
     redraw(model, rng)
@@ -199,7 +226,7 @@ def test_the_order_of_the_window_counts(lab, rng):
 @task(2)
 def test_windows_of_another_width(lab):
     model = lab.WindowLM(5, 3, 2, 4)
-    for shape in [(2, 4), (2, 2), (3,)]:
+    for shape in [(2, 4), (2, 2), (3,), (2, 3, 1)]:
         x = torch.zeros(shape, dtype=torch.int64)
         check.raises(ValueError, lambda x=x: model(x), match="x")
     check.equal(tuple(model(torch.zeros(2, 3).long()).shape), (2, 5), name="shape")
@@ -215,6 +242,8 @@ def test_how_many_parameters(lab, rng):
         expected = sum(p.numel() for p in Net(rng, *sizes, direct).parameters())
         check.equal(lab.parameter_count(*sizes, direct), expected)
     check.equal(lab.parameter_count(65, 8, 24, 256), 67_697, name="the large model")
+    got = lab.parameter_count(10**15, 1, 1, 1)  # no memory holds such a model
+    check.equal(got, 3 * 10**15 + 3, name="without making one")
 
 
 # --- Task 3 ----------------------------------------------------------------------
@@ -234,9 +263,9 @@ def test_the_first_loss_is_ln_v(lab, rng):
         )
 
 
-RULE = {  # standard deviations for context 5, d 8
+RULE = {  # standard deviations for context 3, d 50
     "embedding.weight": 1.0,
-    "hidden.weight": 5 / 3 / math.sqrt(40),
+    "hidden.weight": 5 / 3 / math.sqrt(150),
     "hidden.bias": 0.0,
     "output.weight": 0.01,
     "output.bias": 0.0,
@@ -246,10 +275,11 @@ RULE = {  # standard deviations for context 5, d 8
 
 @task(3)
 def test_the_spread_of_every_tensor(lab, rng):
-    model = Net(rng, 13, 5, 8, 90, direct=True)
+    model = Net(rng, 40, 3, 50, 60, direct=True)
     lab.init_parameters_(model, generator(rng))
-    for name, p in model.named_parameters():
-        n, sd = p.numel(), RULE[name]
+    parts = dict(model.named_parameters())
+    for name, p in (parts | {"the pad's row": parts["embedding.weight"][-1]}).items():
+        n, sd = p.numel(), RULE.get(name, 1.0)
         # five standard errors: n draws miss their deviation by 1 part in sqrt(2n)
         spread = p.detach().square().mean().sqrt().item()
         check.close(spread, sd, rtol=5 / math.sqrt(2 * n), atol=0, name=f"sd of {name}")
@@ -261,12 +291,15 @@ def test_the_spread_of_every_tensor(lab, rng):
 
 @task(3)
 def test_weights_are_normal(lab, rng):
-    model = Net(rng, 13, 5, 8, 90)
+    model = Net(rng, 40, 3, 50, 60, direct=True)
     lab.init_parameters_(model, generator(rng))
-    w = model.hidden.weight.detach() / RULE["hidden.weight"]
-    inside = (w.abs() < 1).double().mean().item()  # of a uniform distribution: 0.577
-    error = 5 * math.sqrt(0.683 * 0.317 / w.numel())
-    check.close(inside, 0.6827, rtol=0, atol=error, name="share within 1 sd, hidden")
+    for name, p in model.named_parameters():
+        if p.ndim > 1:
+            w = p.detach() / RULE[name]
+            inside = (w.abs() < 1).double().mean().item()  # if uniform: 0.577
+            error = 5 * math.sqrt(0.683 * 0.317 / w.numel())
+            name = f"share within 1 sd, {name}"
+            check.close(inside, 0.6827, rtol=0, atol=error, name=name)
 
 
 @task(3)
@@ -274,7 +307,8 @@ def test_only_rng_decides_and_dtype_and_objects_stay(lab, rng):
     seed = int(rng.integers(2**31))
     first, second = (Net(rng, 5, 3, 2, 4, True) for _ in range(2))
     before, state = list(map(id, first.parameters())), torch.get_rng_state()
-    lab.init_parameters_(first, torch.Generator().manual_seed(seed))
+    random = torch.Generator().manual_seed(seed)
+    lab.init_parameters_(first, random)
     untouched = torch.equal(torch.get_rng_state(), state)
     torch.rand(3)
     lab.init_parameters_(second, torch.Generator().manual_seed(seed))
@@ -284,9 +318,9 @@ def test_only_rng_decides_and_dtype_and_objects_stay(lab, rng):
     check.equal(same, True, name="the same parameter objects")
     kinds = {str(p.dtype) for p in first.parameters()}
     check.equal(kinds, {"torch.float64"}, name="dtypes")
-    lab.init_parameters_(second, torch.Generator().manual_seed(seed + 1))
+    lab.init_parameters_(second, random)  # that has made `first`
     same = torch.equal(first.embedding.weight, second.embedding.weight)
-    check.equal(same, False, name="another rng gives the same embedding")
+    check.equal(same, False, name="an rng that was used gives the same embedding")
 
 
 # --- Task 4 ----------------------------------------------------------------------
@@ -304,7 +338,7 @@ def test_three_positions_by_hand(lab):
 
 @task(4)
 def test_the_batch_size_changes_nothing(lab, rng):
-    model, ids = Net(rng, 7, 3, 2, 5), draw_ids(rng, 7, 29)
+    model, ids = Net(rng, 7, 3, 2, 5), draw_ids(rng, 6, 29)  # without the last id
     X = torch.tensor(padded_windows(ids.tolist(), 3, 7))
     expected = nn.functional.cross_entropy(model(X), ids, reduction="none").detach()
     for batch in (1, 4, 28, 29, 5000):
@@ -330,22 +364,30 @@ def test_logits_of_any_size_and_of_float32(lab, rng):
     model, ids = Net(rng, 7, 3, 2, 5), draw_ids(rng, 7, 13)
     X = torch.tensor(padded_windows(ids.tolist(), 3, 7))
     expected = model(X).log_softmax(1)[torch.arange(13), ids].detach()
-    check.close(lab.log_probs(model.float(), ids), expected, **FLOAT32, name="float32")
+    before = weights(model.float())
+    check.close(lab.log_probs(model, ids), expected, **FLOAT32, name="float32")
+    check.equal(weights(model), before, name="weights afterwards")
 
 
 @task(4)
 def test_a_visit_leaves_no_trace(lab, rng):
     ids = draw_ids(rng, 2, 11)
     for function in ("log_probs", "evaluate"):
-        for mode in (True, False):
+        for mode, batch in [(True, 4), (False, 3)]:
             model = Table(np.log(CHANCES)).train(mode)
-            getattr(lab, function)(model, ids, 4)
-            check.equal(model.training, mode, name=f"mode after {function}")
+            model.logits.grad = torch.ones_like(model.logits)
+            with torch.enable_grad():
+                getattr(lab, function)(model, ids, batch)
+                recorded = torch.is_grad_enabled(), model.logits.requires_grad
+            check.equal(modes(model), [mode] * 2, name=f"modes after {function}")
             seen = {(training, graph) for training, graph, _ in model.modes}
             check.equal(seen, {(False, False)}, name=f"(training, graph) in {function}")
             largest = max(size for *_, size in model.modes)
-            check.equal(largest, 4, name=f"largest batch in {function}")
-            check.equal(model.logits.grad is None, True, name="no gradient")
+            check.equal(largest, batch, name=f"largest batch in {function}")
+            name = f"(gradients are on, weights learn) after {function}"
+            check.equal(recorded, (True, True), name=name)
+            left = model.logits.grad
+            check.equal(left, torch.ones(3, 2).double(), name="gradient, set before")
 
 
 @task(4)
@@ -353,7 +395,10 @@ def test_no_ids_or_no_batch(lab):
     model, ids = Table(np.log(CHANCES)), torch.tensor([0, 1])
     for function in (lab.log_probs, lab.evaluate):
         check.raises(ValueError, lambda f=function: f(model, ids[:0]), match="ids")
-        check.raises(ValueError, lambda f=function: f(model, ids, 0), match="batch")
+        for batch in (0, -1):
+            check.raises(
+                ValueError, lambda f=function, b=batch: f(model, ids, b), match="batch"
+            )
         function(model, ids, 1)
 
 
@@ -378,12 +423,20 @@ def test_all_rows_are_equally_likely(lab, rng):
     rows, state = Y[:, None], torch.get_rng_state()
     drawn = []
     for _ in range(2):
-        found = lab.batches(rows, Y, 20, torch.Generator().manual_seed(seed))
-        drawn.append(torch.cat([next(found)[1] for _ in range(155)]))
+        random = torch.Generator().manual_seed(seed)
+        found = lab.batches(rows, Y, 20, random)
+        drawn.append(torch.stack([next(found)[1] for _ in range(155)]))
     untouched = torch.equal(torch.get_rng_state(), state)
     check.equal(drawn[0], drawn[1], name="the same rng twice")
     check.equal(untouched, True, name="torch's global generator is untouched")
-    counts = torch.bincount(drawn[0], minlength=31)  # 100 of each are expected
+    again = next(lab.batches(rows, Y, 20, random))[1]
+    same = torch.equal(again, drawn[0][0])
+    check.equal(same, False, name="an rng that was used gives the same rows")
+    # 31 (1 - (30/31)^20) are expected, 0.75 is six standard errors
+    different = sum(len(set(b)) for b in drawn[0].tolist()) / 155
+    name = "different rows among 20 of 31, on average"
+    check.close(different, 14.91, rtol=0, atol=0.75, name=name)
+    counts = torch.bincount(drawn[0].flatten(), minlength=31)  # 100 of each expected
     chi = ((counts - 100) ** 2 / 100).sum().item()
     # 30 degrees of freedom: above 87 once in a million
     check.that(chi < 87, "chi-square of the rows below 87", chi)
@@ -483,7 +536,7 @@ def run(lab, rng, script, **settings):
 
 @task(5)
 def test_stopping_and_the_best_weights(lab, rng):
-    script = Script(3.0, 2.5, 2.75, 2.0, 2.25, 2.125, 2.0, 1.0, 0.5)
+    script = Script(3.0, 2.5, 2.75, 2.4999, 2.625, 2.75, 2.4999, 1.0, 0.5)
     model, history, taken = run(lab, rng, script, patience=3)
     expected = list(zip(range(0, 19, 3), script.answers[:7], strict=True))
     check.equal(history.val, expected, name="val")
@@ -505,11 +558,26 @@ def test_when_it_is_evaluated(lab, rng):
 
 
 @task(5)
+def test_the_best_weights_without_an_early_stop(lab, rng):
+    script = Script(3.0, 1.0, 2.0, 2.5)
+    model, history, taken = run(lab, rng, script, steps=8, patience=3)
+    check.equal((history.best_step, taken), (3, 8), name="best_step, batches taken")
+    check.equal(weights(model), script.seen[1], name="weights, beside step 3's")
+
+
+@task(5)
 def test_no_answer_is_better_than_the_first(lab, rng):
-    for answers in [(1.0, 1.0, 1.0), (1.0, math.nan, 1.5)]:
+    nan = math.nan
+    for *answers, patience in [
+        (1.0, 1.0, 1.0, 2),
+        (1.0, nan, 1.5, 2),
+        (nan, nan, 2),
+        (nan, 1),
+    ]:
         script = Script(*answers, 0.5)
-        model, history, _ = run(lab, rng, script, patience=2)
-        check.equal((history.best_step, len(history.val)), (0, 3), name="best, asked")
+        model, history, _ = run(lab, rng, script, patience=patience)
+        got, name = (history.best_step, len(history.val)), f"best, asked: {answers}"
+        check.equal(got, (0, len(answers)), name=name)
         check.equal(weights(model), script.seen[0], name="weights, beside the first")
 
 
@@ -528,8 +596,9 @@ def test_training_mode_and_the_same_objects(lab, rng):
 
 @task(5)
 def test_settings_below_one(lab, rng):
-    for name in ("steps", "eval_every", "patience"):
-        settings = {"patience": 2, name: 0}
+    names = ("steps", "eval_every", "patience")
+    for name, value in itertools.product(names, (0, -1)):
+        settings = {"patience": 2, name: value}
         script = Script(*range(99))
         check.raises(
             ValueError, lambda s=script, k=settings: run(lab, rng, s, **k), match=name
@@ -552,7 +621,7 @@ def test_a_chain_without_a_choice(lab, rng):
     model = Table(SURE, context=2)
     check.equal(lab.generate(model, [1], 5, generator(rng)), [2, 0, 1, 2, 0])
     check.equal(lab.generate(model, [], 4, generator(rng)), [0, 1, 2, 0])
-    check.equal(lab.generate(model, [0, 2], 0, generator(rng)), [])
+    check.equal(lab.generate(model, (0, 2), 0, generator(rng)), [])
 
 
 @task(6)
@@ -583,13 +652,12 @@ def test_a_low_temperature_takes_the_most_likely(lab, rng):
 @task(6)
 def test_draws_follow_the_probabilities(lab, rng):
     p = np.array([0.6, 0.25, 0.1, 0.05])
-    model = Table([np.log(p) + 3.0] * 5)
-    for temperature in (1.0, 2.0):
-        draws = lab.generate(model, [0], 1200, generator(rng), temperature)
-        wanted = p ** (1 / temperature)
-        wanted = 1200 * wanted / wanted.sum()
+    for given in [(), (4.0,), (0.4,)]:
+        temperature = given[0] if given else 1.0
+        model = Table([temperature * np.log(p) + 3.0] * 5)
+        draws = lab.generate(model, [0], 1200, generator(rng), *given)
         counts = np.bincount(draws, minlength=4)
-        chi = float(((counts - wanted) ** 2 / wanted).sum())
+        chi = float(((counts - 1200 * p) ** 2 / (1200 * p)).sum())
         # 3 degrees of freedom: above 31 once in a million
         check.that(chi < 31, f"chi-square below 31 at temperature {temperature}", chi)
 
@@ -602,12 +670,14 @@ def test_rng_decides_and_no_trace_is_left(lab, rng):
         model = Table(np.zeros((9, 8))).train(mode)
         rng_ = torch.Generator().manual_seed(seed)
         texts.append(lab.generate(model, [1, 2], 20, rng_))
-        check.equal(model.training, mode, name="mode afterwards")
+        check.equal(modes(model), [mode] * 2, name="modes afterwards")
         seen = {(training, graph) for training, graph, _ in model.modes}
         check.equal(seen, {(False, False)}, name="(training, graph)")
     untouched = torch.equal(torch.get_rng_state(), state)
     check.equal(texts[0], texts[1], name="the same rng twice")
     check.equal(untouched, True, name="torch's global generator is untouched")
+    again = lab.generate(model, [1, 2], 20, rng_)
+    check.equal(again == texts[0], False, name="an rng that was used gives the same")
 
 
 @task(6)
@@ -618,9 +688,11 @@ def test_a_temperature_and_ids_that_are_none(lab, rng):
         lambda: lab.generate(model, [0], 2, random, -0.5),
         match="temperature",
     )
-    for bad in ([0, 3], [-1]):
+    for bad, n in [([0, 3], 2), ([-1], 2), ([3, 0], 0)]:  # a window is one id
         check.raises(
-            ValueError, lambda p=bad: lab.generate(model, p, 2, random), match="prompt"
+            ValueError,
+            lambda p=bad, n=n: lab.generate(model, p, n, random),
+            match="prompt",
         )
     check.equal(lab.generate(model, [2], 2, random, 0.5), [0, 1])
 
@@ -641,15 +713,17 @@ def test_two_positions_by_hand(lab):
     for weight, expected in [(1, 0.5), (0, 0.1)]:
         got = lab.mixture_nats(p_a, p_b, weight)
         check.close(got, -math.log(expected), **EXACT, name=f"weight {weight}")
+    got = lab.mixture_nats(doubles(1e-30), doubles(3e-30), 0.5)
+    check.close(got, -math.log(2e-30), **EXACT, name="small probabilities")
 
 
 @task(7)
 def test_em_on_one_position(lab):
-    p_a, p_b = doubles(0.3), doubles(0.1)
     # 0.15 / 0.2, then 0.75 * 0.3 / (0.75 * 0.3 + 0.25 * 0.1)
-    for iters, expected in [(0, 0.5), (1, 0.75), (2, 0.9)]:
-        got = lab.best_mixture_weight(p_a, p_b, iters)
-        check.close(got, expected, **EXACT, name=f"iters={iters}")
+    for p_a, p_b in [(0.3, 0.1), (3e-20, 1e-20)]:
+        for iters, expected in [(0, 0.5), (1, 0.75), (2, 0.9)]:
+            got = lab.best_mixture_weight(doubles(p_a), doubles(p_b), iters)
+            check.close(got, expected, **EXACT, name=f"iters={iters}, p_a={p_a}")
 
 
 def two_models(rng, n=60) -> tuple:
@@ -691,12 +765,14 @@ def test_no_step_of_em_raises_the_loss(lab, rng):
     rises = [float(max(d, 0)) for d in np.diff(losses)]
     check.close(rises, [0.0] * 5, rtol=0, atol=1e-12, name="rises of the loss")
     w, expected = 0.5, [0.5]
-    for _ in range(5):
+    for _ in range(50):
         w = float(
             np.mean([w * x / (w * x + (1 - w) * y) for x, y in zip(a, b, strict=True)])
         )
         expected.append(w)
-    check.close(found, expected, **EXACT, name="weights after 0 to 5 steps")
+    check.close(found, expected[:6], **EXACT, name="weights after 0 to 5 steps")
+    got = lab.best_mixture_weight(p_a, p_b)
+    check.close(got, expected[50], **EXACT, name="weight after 50 steps, the default")
 
 
 @task(7)
