@@ -92,7 +92,7 @@ def build_vocab(
         itos, where itos[i] is the word with id i, and counts, int64 (V,).
 
     Raises:
-        ValueError: also where `sentences` have no word that is frequent enough.
+        ValueError: it names `sentences` where none of their words is frequent enough.
     """
     # task 1
     check_at_least_1(min_count=min_count, max_size=1 if max_size is None else max_size)
@@ -121,7 +121,8 @@ def cooccurrence(
         sentences: int arrays.
         vocab_size: V.
         window: at least 1.
-        weighting: "uniform" weighs every pair 1, "distance" weighs it 1/d.
+        weighting: "uniform" weighs every pair 1, "distance" weighs it 1/d; any other
+            is a ValueError.
 
     Returns:
         float64 (V, V), with one stored entry for each pair of words that was seen.
@@ -156,14 +157,15 @@ def ppmi(
     [1, 1, 0]] entry (0, 1) becomes ln((2/8) / (3/8 · 3/8)) = ln(16/9) = 0.5754.
 
     Args:
-        C: (V, W), 0 or more each, not all 0; it need not be symmetric.
+        C: (V, W), 0 or more each, not all 0; it need not be symmetric, nor float.
         alpha: above 0; below 1, rare columns surprise less.
         shift: above 0; with the number of negatives, this is what SGNS factors.
         positive: keep only what is above 0.
 
     Returns:
-        float64 (V, W), a new matrix. Where C is 0 it has no entry, and with `positive`
-        none where PMI is 0 or below.
+        float64 (V, W), a new matrix. Where C is 0, stored or not, it has no entry, and
+        with `positive` none where PMI is 0 or below. (Without, a PMI of 0 may be
+        stored or not.)
     """
     # task 2
     check_above_0(alpha=alpha, shift=shift)
@@ -195,7 +197,7 @@ def svd_embeddings(M: csr_matrix, dim: int, power: float = 0.5) -> np.ndarray:
     Args:
         M: (V, W), sparse.
         dim: 1 <= dim < min(V, W).
-        power: of the singular values.
+        power: of the singular values, any number.
 
     Returns:
         float64 (V, dim), columns from the largest singular value down. Singular vectors
@@ -234,7 +236,8 @@ def sgns_loss_and_grads(
     Args:
         W_in, W_out: (V, d), the vector of each word as a center and as a context.
         centers, contexts: int (B,), B at least 1.
-        negatives: int (B, K); one that equals the context counts all the same.
+        negatives: int (B, K), K at least 1; one that equals the context or the center
+            counts all the same.
 
     Returns:
         The loss, a float in nats, and its derivatives dW_in and dW_out, float64 (V, d).
@@ -314,7 +317,8 @@ def skipgram_pairs(
 
     Args:
         sentences: int arrays.
-        windows: for each sentence an int array of its length, 0 or more each.
+        windows: for each sentence an int array of its length, 0 or more each;
+            otherwise a ValueError that names `windows`.
 
     Returns:
         centers and contexts, int64 (P,): centers in the order of the text, the contexts
@@ -355,16 +359,17 @@ def train_sgns(
     `lr` suits every batch size.
 
     Args:
-        sentences: int arrays, with at least one pair.
+        sentences: int arrays, with at least one pair. Thinning them beforehand, by
+            `keep_probability`, is up to the caller.
         counts: (V,), for the noise.
-        dim, window, negatives, epochs: at least 1; `dim` is d of a random start.
+        dim, window, negatives, epochs: at least 1; `dim` is d of a random W_in.
         lr: above 0. The rate falls along a line: after a share x of the training it is
-            lr · (1 - (1 - 1e-4) x), where all pairs of an epoch count alike, and so do
-            all epochs. The first batch has x = 0.
+            lr · (1 - (1 - 1e-4) x). At a batch of epoch e = 0, 1, ..., before which n
+            of that epoch's P pairs are done, x = (e + n / P) / epochs.
         batch: pairs in a batch, at least 1; the last of an epoch may be smaller.
         rng: for all that is drawn.
-        W_in, W_out: (V, d), a start, which is not changed. None draws W_in uniformly
-            from ±0.5 / dim, and sets W_out to 0.
+        W_in, W_out: (V, d), a start, which is not changed; one may be given alone. None
+            draws W_in uniformly from ±0.5 / dim, and sets W_out to 0, as wide as W_in.
 
     Returns:
         W_in, float64 (V, d), and the loss of each batch before its step, float64.
@@ -448,8 +453,9 @@ def analogy(
 ) -> tuple[np.ndarray, np.ndarray]:
     """a is to b as c is to ...: the k words nearest to b - a + c, a, b, c left out.
 
-    All vectors are taken at length 1 (3CosAdd; Mikolov, Yih, Zweig 2013). Returns ids
-    and cosines with b - a + c as `most_similar`, with the same range of k.
+    All vectors are taken at length 1 (3CosAdd; Mikolov, Yih, Zweig 2013). Some of a, b,
+    c may be equal. Returns ids and cosines with b - a + c as `most_similar`, with the
+    same range of k.
     """
     # task 6
     check_ids(len(E), a=a, b=b, c=c)
@@ -473,12 +479,14 @@ def cluster(
         E: (V, d), no row zero.
         k: from 1 to V.
         rng: for the start.
-        iters: the most rounds, at least 1; it stops once a round changes no label.
+        iters: the most rounds, at least 1; it stops once a round changes no label,
+            moves into empty clusters included.
 
     Returns:
         labels, int64 (V,), as the last round gave them out, and the centroids made from
-        them, float64 (k, d), of length 1. A cluster that gets no x takes the one that
-        fits its own cluster least.
+        them, float64 (k, d), of length 1. A cluster that gets no x, lowest label first,
+        takes the x with the smallest cosine to its own centroid, of those that are not
+        alone in their cluster; so k may exceed the number of directions in E.
     """
     # task 6
     check_at_least_1(iters=iters)

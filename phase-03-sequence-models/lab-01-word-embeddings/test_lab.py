@@ -53,6 +53,8 @@ def test_vocabulary_of_seven_words(lab):
     check.equal(got, (["cat", "the"], np.array([2, 2])), name="min_count=2")
     got = lab.build_vocab(text, max_size=3)
     check.equal(got, (words[:3], np.array([2, 2, 1])), name="max_size=3")
+    got = lab.build_vocab([["b", "B"], ["a", "A"]])
+    check.equal(got[0], ["A", "B", "a", "b"], name="capitals, as Python sorts them")
 
 
 @task(1)
@@ -226,6 +228,7 @@ def test_arguments_of_ppmi(lab):
         (lambda: lab.ppmi(SMALL, shift=0.0), "shift"),
         (lambda: lab.ppmi(csr_matrix((3, 3))), "C"),
         (lambda: lab.ppmi(-SMALL), "C"),
+        (lambda: lab.ppmi(csr_matrix(np.array([[5.0, -1], [1, 1]]))), "C"),
     ]
     for call, name in wrong:
         check.raises(ValueError, call, match=name)
@@ -465,9 +468,9 @@ def train_loop(pairs, noise_word, K, epochs, lr, batch, W_in, W_out):
     return W_in, np.array(losses)
 
 
-def against_train_loop(lab, rng, sentences, pairs, *, K, epochs, batch):
+def against_train_loop(lab, rng, sentences, pairs, *, K, epochs, batch, noise_word=4):
     """Window 1, and noise of one word: nothing is left to chance but the order."""
-    V, dim, noise_word = 5, 3, 4
+    V, dim = 5, 3
     counts = np.zeros(V, dtype=np.int64)
     counts[noise_word] = 7
     W_in, W_out = rng.normal(0, 1, (2, V, dim))
@@ -493,8 +496,9 @@ def test_three_epochs_of_one_batch(lab, rng):
 @task(5)
 def test_batches_of_equal_pairs(lab, rng):
     for batch in (4, 3):  # 4 + 4 and 3 + 3 + 2 pairs
-        settings = {"K": 1, "epochs": 2, "batch": batch}
-        against_train_loop(lab, rng, ids([1] * 5), [(1, 1)] * 8, **settings)
+        for noise_word in (4, 1):  # 1: the negative is the context, and the center
+            settings = {"K": 1, "epochs": 2, "batch": batch, "noise_word": noise_word}
+            against_train_loop(lab, rng, ids([1] * 5), [(1, 1)] * 8, **settings)
 
 
 @task(5)
@@ -511,6 +515,22 @@ def test_start_of_training(lab, rng):
     check.equal(spread, 1.0, name="spread of W_in, times dim · √12")
 
 
+@task(5)
+def test_one_matrix_of_the_start_is_given(lab, rng):
+    settings = {"window": 1, "negatives": 2, "epochs": 1, "lr": 1e-12, "batch": 99}
+    counts, text = np.array([1, 1, 1, 1, 1]), ids([0, 1, 2, 3, 4])
+    start = rng.normal(0, 1, (5, 3))
+    W, losses = lab.train_sgns(text, counts, 7, rng=rng, W_in=start, **settings)
+    check.close(W, start, rtol=0, atol=1e-9, name="W_in, given alone")
+    check.close(losses, np.array([3 * math.log(2)]), rtol=1e-9, name="W_out of zeros")
+    # all u · v of a center are large and equal: a context and a negative cost |u · v|
+    wide = np.full((5, 7), 1e4)
+    W, losses = lab.train_sgns(text, counts, 7, rng=rng, W_out=wide, **settings)
+    check.equal(np.shape(W), (5, 7), name="shape of W_in, W_out given alone")
+    high = float(losses[0]) > 9
+    check.that(high, "a first loss far above 3 ln 2 = 2.08", losses, name="W_out alone")
+
+
 def tiny_steps(lab, rng, sentences, counts, scores, **settings):
     """Losses of training that moves nothing; scores[o, c] are those of the pairs."""
     W_in = np.eye(len(scores))
@@ -520,16 +540,75 @@ def tiny_steps(lab, rng, sentences, counts, scores, **settings):
     )[1]
 
 
-@task(5)
-def test_windows_are_drawn_for_each_place(lab, rng):
+def losses_of_windows(lab, rng, words, epochs):
+    """Of each epoch, for a window of 3, where a pair 3 places apart costs 20."""
     scores = np.zeros((9, 9))
-    for word in range(8):  # a pair 3 places apart costs 20, all others nothing
+    for word in range(8):  # all other pairs cost nothing
         scores[:8, word] = 40.0
         scores[(word + 3) % 8, word] = scores[(word - 3) % 8, word] = -20.0
     counts = np.array([0] * 8 + [1])  # noise costs ln 2
-    settings = {"window": 3, "negatives": 1, "epochs": 1, "batch": 10**6}
-    losses = tiny_steps(lab, rng, ids(np.arange(2400) % 8), counts, scores, **settings)
-    share = (float(losses[0]) - math.log(2)) / 20
+    settings = {"window": 3, "negatives": 1, "epochs": epochs, "batch": 10**6}
+    text = ids(np.arange(words) % 8)
+    losses = tiny_steps(lab, rng, text, counts, scores, **settings)
+    return [round(float(loss), 6) for loss in losses]  # whatever the order of adding
+
+
+def counts_of_negatives(lab, rng):
+    """How many of each pair's 3 negatives are word 0, half of the noise; 200 pairs."""
+    scores = np.zeros((3, 3))
+    scores[:, 2] = [20.0, -20.0, 20.0]  # as a negative, word 0 costs 20
+    settings = {"window": 1, "negatives": 3, "epochs": 1, "batch": 1}
+    losses = tiny_steps(
+        lab, rng, ids([2] * 101), np.array([1, 1, 0]), scores, **settings
+    )
+    return [round(float(loss) / 20) for loss in losses]
+
+
+def order_of_pairs(lab, rng):
+    """Two epochs of 100 pairs: 1 for a pair of word 2, 0 for one of word 1."""
+    scores = np.diag([0.0, 20.0, -20.0])  # pairs of word 2 cost 20
+    settings = {"window": 1, "negatives": 1, "epochs": 2, "batch": 1}
+    text = ids([1] * 26, [2] * 26)
+    losses = tiny_steps(lab, rng, text, np.array([3, 0, 0]), scores, **settings)
+    return [round((float(loss) - math.log(2)) / 20) for loss in losses]
+
+
+def random_start(lab, rng):
+    """W_in, as it was drawn."""
+    return lab.train_sgns(ids([0, 1]), np.ones(2), 3, 1, 1, 1, 1e-12, 9, rng)[0]
+
+
+@task(5)
+def test_rng_decides_all_that_is_drawn(lab):
+    for name, outcome in {
+        "windows (losses of 6 epochs)": lambda r: losses_of_windows(lab, r, 240, 6),
+        "negatives (how many are word 0)": lambda r: counts_of_negatives(lab, r),
+        "order (which word's pair)": lambda r: order_of_pairs(lab, r),
+        "start (W_in)": lambda r: random_start(lab, r),
+    }.items():
+        first, again, other = (outcome(np.random.default_rng(s)) for s in (1, 1, 2))
+        check.equal(again, first, name=f"{name}, the same rng")
+        same = bool(np.array_equal(other, first))
+        check.equal(same, False, name=f"{name}, another rng gives the same")
+
+
+@task(5)
+def test_each_epoch_and_each_negative_is_drawn_anew(lab, rng):
+    losses = losses_of_windows(lab, rng, 240, 6)
+    same = len(set(losses)) == 1
+    check.equal(same, False, name="all of 6 epochs have the same windows")
+    found = order_of_pairs(lab, rng)
+    same = found[:100] == found[100:]
+    check.equal(same, False, name="both epochs have the same order")
+    # three draws, each with chance 1/2: all of 0 to 3 occur among 200 pairs
+    found = sorted(set(counts_of_negatives(lab, rng)))
+    check.equal(found, [0, 1, 2, 3], name="how many of 3 negatives are word 0")
+
+
+@task(5)
+def test_windows_are_drawn_for_each_place(lab, rng):
+    losses = losses_of_windows(lab, rng, 2400, 1)
+    share = (losses[0] - math.log(2)) / 20
     # of three equally likely windows one reaches 3 places: 2 of 2 + 4 + 6 pairs
     called = "train_sgns with window 3 on 2,400 words"
     name = "sixths of all pairs that are 3 places apart"
@@ -583,6 +662,7 @@ def test_arguments_of_sampling_and_training(lab, rng):
         (lambda: lab.noise_distribution(counts, power=0.0), "power"),
         (lambda: lab.skipgram_pairs(ids([0, 1]), ids([1])), "windows"),
         (lambda: lab.skipgram_pairs(ids([0, 1]), ids([1, -1])), "windows"),
+        (lambda: lab.skipgram_pairs(ids([0, 1], [0]), ids([1], [1, 1])), "windows"),
     ]
     for call, name in wrong:
         check.raises(ValueError, call, match=name)
@@ -621,6 +701,9 @@ def test_neighbours_of_five_words(lab):
     root = math.sqrt(0.5)
     expected = (np.array([1, 3, 0, 4]), np.array([root, root, 0.0, 0.0]))
     check.close(got, expected, **EXACT, name="equal ones, and a vector of length 0")
+    expected = (np.array([0, 1]), np.zeros(2))
+    got = lab.most_similar(E, 4, 2)
+    check.close(got, expected, **EXACT, name="of a word of length 0")
 
 
 @task(6)
@@ -639,7 +722,8 @@ def test_king_minus_man_plus_woman(lab):
 @task(6)
 def test_neighbours_against_a_full_sort(lab, rng):
     E = rng.normal(0, 1, (23, 4)) * np.exp(rng.normal(0, 1.5, (23, 1)))
-    for query, exclude in ((3, ()), (0, (22, 5, 0)), (rng.normal(size=4), {1, 2})):
+    asked = ((3, ()), (0, (22, 5, 0)), (np.int64(7), [1]), (rng.normal(size=4), {1, 2}))
+    for query, exclude in asked:
         left_out = {*exclude, *([query] if np.ndim(query) == 0 else [])}
         for k in (1, 6, 23 - len(left_out)):
             got = lab.most_similar(E, query, k, exclude=exclude)
@@ -653,6 +737,18 @@ def test_neighbours_against_a_full_sort(lab, rng):
         check.close(
             got, expected, **EXACT, name=f"analogy {a} : {b} = {c} : ..., k={k}"
         )
+
+
+@task(6)
+def test_analogy_of_equal_words(lab, rng):
+    E = rng.normal(0, 1, (9, 3))
+    for a, b, c in ((2, 2, 5), (5, 2, 5), (4, 4, 4)):
+        left_out = {a, b, c}
+        k = 9 - len(left_out)
+        got = lab.analogy(E, a, b, c, k)
+        target = unit(E[b]) - unit(E[a]) + unit(E[c])
+        expected = nearest(E, target, k, left_out)
+        check.close(got, expected, **EXACT, name=f"analogy {a} : {b} = {c} : ...")
 
 
 @task(6)
@@ -735,6 +831,42 @@ def test_no_round_makes_the_clusters_worse(lab, rng):
     falls = [b - a for a, b in pairwise(sums)]
     holds = min(falls) >= -1e-9
     check.that(holds, "the sum of cosines after 1, 2, ... rounds never falls", sums)
+
+
+@task(6)
+def test_rounds_and_rng_of_the_clusters(lab, rng):
+    E = rng.standard_normal((60, 3))
+    first, again, other = (
+        lab.cluster(E, 6, np.random.default_rng(seed), iters=1) for seed in (1, 1, 2)
+    )
+    check.equal(again, first, name="the same rng, one round")
+    same = bool(np.array_equal(other[1], first[1]))
+    check.equal(same, False, name="another rng gives the same, one round")
+    sums = [
+        [objective(E, *lab.cluster(E, 6, np.random.default_rng(s), n)) for n in (1, 50)]
+        for s in range(4)
+    ]
+    gain = max(after - before for before, after in sums)
+    check.that(gain > 1e-6, "more rounds find better clusters", sums)
+
+
+@task(6)
+def test_starts_are_drawn_in_proportion_to_the_distance(lab, rng):
+    """40 words at 0°, 40 where the cosine with these is 0.9, and 2 opposite to both.
+
+    The first start is one of the 80 as good as always. Then the second is one of the 2
+    with chance 2 · 1.975 / (2 · 1.975 + 40 · 0.1) = 1/2, and they are a cluster of
+    their own after one round; otherwise they are not. 0.04 is a standard deviation.
+    """
+    angles = np.array([0.0, math.acos(0.9), math.acos(0.9) / 2 + math.pi])
+    axes = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    group = np.repeat([2, 0, 1, 2], [1, 40, 40, 1])
+    alone = 0
+    for _ in range(150):
+        labels, _ = lab.cluster(axes[group], 2, rng, iters=1)
+        alone += len(set(labels[group == 2].tolist()) - set(labels[group < 2])) == 1
+    name = "share of 150 starts in which the far ones are a cluster"
+    check.that(0.27 < alone / 150 < 0.75, "about 0.51", alone / 150, name=name)
 
 
 @task(6)

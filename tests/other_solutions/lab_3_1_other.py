@@ -183,8 +183,8 @@ def train_sgns(
         _inside("sentences", words, V)
     _need(any(len(words) > 1 for words in sentences), "sentences without a pair")
     noise = noise_distribution(counts)
-    W_out = np.zeros((V, dim)) if W_out is None else W_out.copy()
     W_in = (rng.random((V, dim)) - 0.5) / dim if W_in is None else W_in.copy()
+    W_out = np.zeros(W_in.shape) if W_out is None else W_out.copy()
     losses = []
     for epoch in range(epochs):
         windows = [1 + rng.integers(window, size=len(words)) for words in sentences]
