@@ -278,6 +278,22 @@ def test_a_solution_that_fails_leaves_the_rest_unchecked(lab_folder):
     assert [n for n, ok in found.items() if ok is False] == ["solution passes"]
 
 
+def test_an_edit_that_fits_twice_leaves_the_versions_unchecked(lab_folder):
+    first = labs.read(lab_folder).misconceptions[0]
+    with (lab_folder / "solution.py").open("a", encoding="utf-8") as file:
+        file.write("\n".join(f"# {line}" for line in first.edits[0][0].splitlines()))
+    found = colours(lab_folder)
+    assert [n for n, ok in found.items() if ok is False] == [
+        "folder holds",
+        "misconceptions die",
+    ]
+    assert [n for n, ok in found.items() if ok is None] == [
+        "told apart",
+        "steady",
+        "idle tests",
+    ]
+
+
 def test_an_experiment_without_its_data_is_unchecked(lab_folder, monkeypatch, tmp_path):
     wanted = "__import__('common.datasets').datasets.path('tinyshakespeare')"
     edit(lab_folder, "experiment.py", "results.save()", wanted)

@@ -24,9 +24,12 @@ from scipy.special import expit  # the sigmoid, 1 / (1 + exp(-x)), without overf
 
 from common import labs
 
-minibatches = labs.solution("1.5").minibatches  # one epoch, some rows at a time
+# From earlier labs; use them or not. help(top_k) says more.
+# minibatches(*arrays, batch_size=B, rng=rng): one epoch in random order, B rows a time
+minibatches = labs.solution("1.5").minibatches
 normalize = labs.solution("1.3").normalize  # rows to length 1; zero rows stay zero
-top_k = labs.solution("1.3").top_k  # exact nearest neighbours
+# top_k(queries, items, k, metric=...), "cosine" or "dot": ids and scores, (n, k) each
+top_k = labs.solution("1.3").top_k
 
 
 # --- Given: checks, ids, and sentences in one piece ------------------------------
@@ -145,7 +148,7 @@ def ppmi(
     Returns:
         float64 (V, W), a new matrix. Where C is 0, stored or not, it has no entry, and
         with `positive` none where PMI is 0 or below. (Without, a PMI of 0 may be
-        stored or not.)
+        stored or not; what rounding makes of it does not matter either.)
     """
     raise NotImplementedError("task 2")
 
@@ -167,8 +170,8 @@ def svd_embeddings(M: csr_matrix, dim: int, power: float = 0.5) -> np.ndarray:
 
     Returns:
         float64 (V, dim), columns from the largest singular value down. Singular vectors
-        have no sign of their own: here, the entry of largest magnitude in each column
-        is positive (the first, if several are equal).
+        have no sign of their own: so that runs agree, the entry of largest magnitude in
+        each column is positive (the first, if several are equal).
     """
     raise NotImplementedError("task 3")
 
@@ -194,7 +197,7 @@ def sgns_loss_and_grads(
         W_in, W_out: (V, d), the vector of each word as a center and as a context.
         centers, contexts: int (B,), B at least 1.
         negatives: int (B, K), K at least 1; one that equals the context or the center
-            counts all the same.
+            counts all the same. That the sizes fit each other need not be checked.
 
     Returns:
         The loss, a float in nats, and its derivatives dW_in and dW_out, float64 (V, d).
@@ -269,8 +272,8 @@ def train_sgns(
     `lr` suits every batch size.
 
     Args:
-        sentences: int arrays, with at least one pair. Thinning them beforehand, by
-            `keep_probability`, is up to the caller.
+        sentences: int arrays, with at least one pair (otherwise a ValueError that names
+            them). Thinning them beforehand, by `keep_probability`, is up to the caller.
         counts: (V,), for the noise.
         dim, window, negatives, epochs: at least 1; `dim` is d of a random W_in.
         lr: above 0. The rate falls along a line: after a share x of the training it is
@@ -341,8 +344,9 @@ def cluster(
 
     Returns:
         labels, int64 (V,), as the last round gave them out, and the centroids made from
-        them, float64 (k, d), of length 1. A cluster that gets no x, lowest label first,
-        takes the x with the smallest cosine to its own centroid, of those that are not
-        alone in their cluster; so k may exceed the number of directions in E.
+        them, float64 (k, d), of length 1 (where their x add up to 0, any vector will
+        do). A cluster that gets no x, lowest label first, takes the x with the smallest
+        cosine to its own centroid, of those that are not alone in their cluster; so k
+        may exceed the number of directions in E.
     """
     raise NotImplementedError("task 6")

@@ -10,6 +10,7 @@ torch's autograd, scikit-learn and real text; no training result is graded.
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from itertools import pairwise, permutations
 
 import numpy as np
@@ -177,7 +178,7 @@ def pmi_loop(C, alpha, shift):
 
 @task(2)
 def test_ppmi_against_the_formula(lab, rng):
-    for alpha, shift in ((1.0, 1.0), (0.75, 1.0), (1.0, 5.0), (0.5, 2.0)):
+    for alpha, shift in ((1.0, 1.0), (0.75, 1.0), (1.5, 5.0), (0.5, 0.5)):
         C = rng.uniform(0.5, 9, (6, 8)) * np.exp(rng.normal(0, 1, (6, 1)))
         C = C * (rng.random(C.shape) < 0.6) * np.exp(rng.normal(0, 1, 8))
         C[0, 0] += 1.0  # never all zero
@@ -191,7 +192,7 @@ def test_ppmi_against_the_formula(lab, rng):
 
 @task(2)
 def test_mean_pmi_is_the_mutual_information(lab, rng):
-    C = rng.integers(0, 9, (5, 7)) + np.eye(5, 7)
+    C = rng.integers(0, 9, (5, 7)) + np.eye(5, 7, dtype=np.int64)  # of integers
     got = lab.ppmi(csr_matrix(C), positive=False).toarray()
     p = C / C.sum()
 
@@ -199,7 +200,12 @@ def test_mean_pmi_is_the_mutual_information(lab, rng):
         return -math.fsum(x * math.log(x) for x in q.ravel().tolist() if x > 0)
 
     information = entropy(p.sum(0)) + entropy(p.sum(1)) - entropy(p)
-    check.close(float((p * got).sum()), information, **EXACT, name="Σ p(i, j) PMI")
+    check.close(
+        float((p * got).sum()),
+        information,
+        **EXACT,
+        name="Σ p(i, j) PMI, C of integers",
+    )
 
 
 @task(2)
@@ -217,7 +223,10 @@ def test_stored_zeros_and_the_argument(lab):
     got = lab.ppmi(C, positive=False)
     expected = pmi_loop(held.toarray(), 1.0, 1.0)
     same_matrix(got, expected, name="a stored 0")
-    check.equal(C.data, held.data, name="the data of C, after the call")
+    lab.ppmi(C)  # where negative entries go
+    for part in ("data", "indices", "indptr"):
+        got, expected = getattr(C, part), getattr(held, part)
+        check.equal(got, expected, name=f"C.{part}, after the call")
 
 
 @task(2)
@@ -262,7 +271,7 @@ def test_svd_of_a_diagonal_matrix(lab):
 
 @task(3)
 def test_columns_of_a_known_svd(lab, rng):
-    for rows, columns, dim in ((9, 14, 5), (13, 8, 7)):
+    for rows, columns, dim in ((9, 14, 5), (13, 8, 7), (9, 9, 3)):
         U, s, M = known_svd(rng, rows, columns)
         for power in (0.5, 1.0, 0.0):
             got = lab.svd_embeddings(M, dim, power)
@@ -289,8 +298,10 @@ def test_best_approximation_of_a_sparse_matrix(lab, rng):
 def test_argument_dim(lab):
     M = csr_matrix(np.array([[3.0, 0, 1], [0, 2, 0]]))
     check.equal(lab.svd_embeddings(M, 1).shape, (2, 1), name="the largest dim of 2 × 3")
-    for dim in (0, 2):
-        check.raises(ValueError, lambda d=dim: lab.svd_embeddings(M, d), match="dim")
+    for wrong, dim in ((M, 0), (M, 2), (csr_matrix(M.T), 2)):
+        check.raises(
+            ValueError, lambda A=wrong, d=dim: lab.svd_embeddings(A, d), match="dim"
+        )
 
 
 # --- Task 4 ----------------------------------------------------------------------
@@ -312,7 +323,8 @@ def loss_loop(W_in, W_out, centers, contexts, negatives):
 
 @task(4)
 def test_one_pair_by_hand(lab):
-    W_in, W_out = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0], [1.0, 1.0]])
+    W_in = np.array([[1.0, 0.0], [5.0, 5.0]])
+    W_out = np.array([[0.0, 1.0], [1.0, 1.0]])
     got = lab.sgns_loss_and_grads(
         W_in, W_out, np.array([0]), np.array([0]), np.array([[1]])
     )
@@ -322,7 +334,8 @@ def test_one_pair_by_hand(lab):
     check.close(
         got[0], math.log(2) - math.log(1 - s), **EXACT, name="loss", input=called
     )
-    check.close(got[1], np.array([[s, s - 0.5]]), **EXACT, name="dW_in", input=called)
+    expected = np.array([[s, s - 0.5], [0.0, 0.0]])
+    check.close(got[1], expected, **EXACT, name="dW_in", input=called)
     expected = np.array([[-0.5, 0.0], [s, 0.0]])
     check.close(got[2], expected, **EXACT, name="dW_out", input=called)
 
@@ -356,7 +369,7 @@ def test_loss_and_gradients_of_drawn_batches(lab, rng):
 def test_a_batch_is_the_mean_of_its_pairs(lab, rng):
     W_in, W_out = rng.normal(0, 1, (2, 6, 3))
     centers, contexts, others = drawn_batch(rng, 6, 5, 2)
-    whole = lab.sgns_loss_and_grads(W_in, W_out, centers, contexts, others)
+    whole = deepcopy(lab.sgns_loss_and_grads(W_in, W_out, centers, contexts, others))
     one = np.arange(1)
     single = [
         lab.sgns_loss_and_grads(
@@ -415,6 +428,8 @@ def test_shares_by_hand(lab):
     check.close(got, expected, **EXACT, name="kept, t=0.01")
     got = lab.keep_probability(np.array([999, 1]))
     check.close(got, np.array([math.sqrt(1 / 999), 1]), **EXACT, name="kept")
+    got = lab.keep_probability(np.array([2, 3]), t=1.0)
+    check.close(got, np.array([1.0, 1.0]), **EXACT, name="kept, t=1")
 
 
 @task(5)
@@ -445,17 +460,16 @@ def test_pairs_against_a_double_loop(lab, rng):
         check.equal(got[1], np.array(contexts), name="contexts")
 
 
-def train_loop(pairs, noise_word, K, epochs, lr, batch, W_in, W_out):
-    """SGD on `pairs` in this order, where all negatives are one word."""
+def train_loop(epochs, noise_word, K, lr, batch, W_in, W_out):
+    """SGD on each epoch's pairs, in this order, where all negatives are one word."""
     W_in, W_out, losses = W_in.copy(), W_out.copy(), []
     steps = [
-        (epoch, start)
-        for epoch in range(epochs)
+        (epoch, start, pairs)
+        for epoch, pairs in enumerate(epochs)
         for start in range(0, len(pairs), batch)
     ]
-    for epoch, start in steps:
-        share = (epoch * len(pairs) + start) / (epochs * len(pairs))
-        rate = lr * (1 - 0.9999 * share)
+    for epoch, start, pairs in steps:
+        rate = lr * (1 - 0.9999 * (epoch + start / len(pairs)) / len(epochs))
         old_in, old_out, loss = W_in.copy(), W_out.copy(), []
         for c, o in pairs[start : start + batch]:
             for word, sign in ((o, 1), *[(noise_word, -1)] * K):
@@ -478,7 +492,7 @@ def against_train_loop(lab, rng, sentences, pairs, *, K, epochs, batch, noise_wo
     got = lab.train_sgns(
         sentences, counts, dim, window=1, rng=rng, W_in=W_in, W_out=W_out, **settings
     )
-    expected = train_loop(pairs, noise_word, K, epochs, 0.2, batch, W_in, W_out)
+    expected = train_loop([pairs] * epochs, noise_word, K, 0.2, batch, W_in, W_out)
     called = f"train_sgns, {len(pairs)} pairs an epoch, one noise word, {settings}"
     tol = {"rtol": 1e-9, "atol": 1e-11}
     check.close(got[1], expected[1], **tol, name="losses", input=called)
@@ -499,6 +513,28 @@ def test_batches_of_equal_pairs(lab, rng):
         for noise_word in (4, 1):  # 1: the negative is the context, and the center
             settings = {"K": 1, "epochs": 2, "batch": batch, "noise_word": noise_word}
             against_train_loop(lab, rng, ids([1] * 5), [(1, 1)] * 8, **settings)
+
+
+@task(5)
+def test_rate_where_epochs_differ_in_length(lab, rng):
+    """All pairs are alike; windows decide only how many of them each epoch has."""
+    text, noise = ids([1] * 7), np.array([0, 0, 1])
+    settings = {"window": 3, "negatives": 1, "epochs": 2, "batch": 1, "lr": 0.2}
+    for _ in range(3):
+        W_in, W_out = rng.normal(0, 1, (2, 3, 2))
+        _, losses = lab.train_sgns(
+            text, noise, 2, rng=rng, W_in=W_in, W_out=W_out, **settings
+        )
+        total = len(losses)
+        check.that(24 <= total <= 60, "12 to 30 losses an epoch", total)
+        possible = [
+            train_loop([[(1, 1)] * n for n in split], 2, 1, 0.2, 1, W_in, W_out)[1]
+            for split in ((n, total - n) for n in range(12, total - 11))
+        ]
+        nearest = min(possible, key=lambda way: float(np.abs(way - losses).sum()))
+        called = f"train_sgns on 7 times word 1, one noise word, {settings}"
+        name = "losses, x = (e + n / P) / epochs with each epoch's own P"
+        check.close(losses, nearest, rtol=1e-9, atol=1e-11, name=name, input=called)
 
 
 @task(5)
@@ -611,8 +647,8 @@ def test_windows_are_drawn_for_each_place(lab, rng):
     share = (losses[0] - math.log(2)) / 20
     # of three equally likely windows one reaches 3 places: 2 of 2 + 4 + 6 pairs
     called = "train_sgns with window 3 on 2,400 words"
-    name = "sixths of all pairs that are 3 places apart"
-    check.equal(round(6 * share), 1, name=name, input=called)
+    name = "24ths of all pairs that are 3 places apart"
+    check.equal(round(24 * share), 4, name=name, input=called)
 
 
 @task(5)
@@ -627,6 +663,11 @@ def test_negatives_come_from_the_noise(lab, rng):
     called = "train_sgns with counts 1, 16, 0"
     name = "eighteenths of all negatives that are word 0"
     check.equal(round(18 * share), 2, name=name, input=called)
+    # 0.006 is a standard deviation; five words for a whole batch give 0, 1/5, ...
+    shares = losses / (5 * 20)
+    each = bool((np.abs(shares - 1 / 9) < 0.08).all())
+    must = "about 1/9 of each batch's negatives are word 0: every pair draws its own"
+    check.that(each, must, shares, input=called)
 
 
 @task(5)
@@ -704,6 +745,9 @@ def test_neighbours_of_five_words(lab):
     expected = (np.array([0, 1]), np.zeros(2))
     got = lab.most_similar(E, 4, 2)
     check.close(got, expected, **EXACT, name="of a word of length 0")
+    expected = (np.arange(3, 23, 2), np.ones(10))
+    got = lab.most_similar(np.tile(np.eye(2), (20, 1)), 1, 10)
+    check.close(got, expected, **EXACT, name="10 of 19 equal ones")
 
 
 @task(6)
@@ -725,8 +769,11 @@ def test_neighbours_against_a_full_sort(lab, rng):
     asked = ((3, ()), (0, (22, 5, 0)), (np.int64(7), [1]), (rng.normal(size=4), {1, 2}))
     for query, exclude in asked:
         left_out = {*exclude, *([query] if np.ndim(query) == 0 else [])}
-        for k in (1, 6, 23 - len(left_out)):
-            got = lab.most_similar(E, query, k, exclude=exclude)
+        for k, kind in ((1, list), (6, set), (23 - len(left_out), iter)):
+            given = kind(exclude)
+            got = lab.most_similar(E, query, k, exclude=given)
+            if kind is set:
+                check.equal(given, set(exclude), name="exclude, after the call")
             vector = E[query] if np.ndim(query) == 0 else query
             check.close(got, nearest(E, vector, k, left_out), **EXACT, name=f"k={k}")
     for k in (1, 5):
@@ -764,8 +811,8 @@ def test_every_planted_analogy_is_solved(lab, rng):
         for i, j in permutations(range(4), 2)
         for p, q in permutations(range(3), 2)
     ]
-    got = [int(lab.analogy(E, a, b, c)[0][0]) for a, b, c, _ in asked]
-    expected = [words.index(answer) for *_, answer in asked]
+    got = [lab.analogy(E, a, b, c)[0].tolist() for a, b, c, _ in asked]
+    expected = [[words.index(answer)] for *_, answer in asked]
     check.equal(got, expected, name="72 analogies of 4 things and 3 qualities")
 
 
@@ -791,12 +838,12 @@ def test_one_cluster_and_as_many_as_words(lab, rng):
 
 @task(6)
 def test_planted_clusters_are_found(lab, rng):
-    for k in (5, 6, 7):
+    for k, iters in ((5, 1), (6, 1), (7, 50)):  # no start shares a group with another
         axes = np.linalg.qr(rng.standard_normal((8, 8)))[0][:k]
         group = rng.permutation(np.repeat(np.arange(k), rng.integers(3, 9, k)))
         E = axes[group] + rng.normal(0, 1e-6, (len(group), 8))
         E *= np.exp(rng.normal(0, 2, (len(E), 1)))
-        labels, _ = lab.cluster(E, k, rng)
+        labels, _ = lab.cluster(E, k, rng, iters)
         check.equal((labels.dtype.name, labels.shape), ("int64", group.shape))
         # up to their names: numbered in the order in which they come
         first = [
@@ -804,20 +851,41 @@ def test_planted_clusters_are_found(lab, rng):
             for x in (labels, group)
         ]
         got, expected = ([int(at[i]) for i in x] for _, at, x in first)
-        check.equal(got, expected, name=f"{k} groups: the first word like each")
+        check.equal(
+            got,
+            expected,
+            name=f"{k} groups: the first word like each",
+            input=f"iters={iters}",
+        )
 
 
 @task(6)
 def test_clusters_at_rest(lab, rng):
-    E = rng.standard_normal((60, 3)) * np.exp(rng.normal(0, 1, (60, 1))) + 0.5
+    E = rng.standard_normal((300, 3)) * np.exp(rng.normal(0, 1, (300, 1))) + 0.5
     labels, centroids = lab.cluster(E, 6, rng, iters=500)
     check.equal((centroids.dtype.name, centroids.shape), ("float64", (6, 3)))
     X = np.array([unit(row) for row in E])
     cosines = X @ centroids.T
-    own = cosines[np.arange(60), labels]
+    own = cosines[np.arange(300), labels]
     check.close(own, cosines.max(axis=1), **EXACT, name="cosine with the own centroid")
     means = [unit(X[labels == j].sum(axis=0)) for j in range(6)]
     check.close(centroids, np.array(means), **EXACT, name="the means, at length 1")
+
+
+@task(6)
+def test_one_round(lab, rng):
+    for _ in range(3):
+        X = np.array([unit(row) for row in rng.standard_normal((40, 8))])
+        labels, centroids = lab.cluster(X, 2, rng, iters=1)
+        means = [unit(X[labels == j].sum(axis=0)) for j in range(2)]
+        called = "cluster(E, 2, rng, iters=1)"
+        name = "the means of the words with these labels"
+        check.close(centroids, np.array(means), **EXACT, name=name, input=called)
+        cosines = X @ X.T
+        nearer = cosines[:, :, None] > cosines[:, None, :]  # x nearer to i than to j
+        found = bool((nearer == (labels == 0)[:, None, None]).all(axis=0).any())
+        must = "each word in the cluster of the nearer of two words, the starts"
+        check.that(found, must, labels, input=called)
 
 
 @task(6)

@@ -73,7 +73,7 @@ def ppmi(C, alpha=1.0, shift=1.0, positive=True):
     right = right / right.sum()
     expected = left * right
     seen = A > 0
-    out = np.zeros_like(A)
+    out = np.zeros(A.shape)
     out[seen] = np.log(joint[seen]) - np.log(expected[seen] * shift)
     if positive:
         out[out < 0] = 0
