@@ -589,15 +589,18 @@ def losses_of_windows(lab, rng, words, epochs):
     return [round(float(loss), 6) for loss in losses]  # whatever the order of adding
 
 
-def counts_of_negatives(lab, rng):
-    """How many of each pair's 3 negatives are word 0, half of the noise; 200 pairs."""
+def negatives_of_word_0(lab, rng, words, counts, negatives, batch):
+    """How many each pair has, the mean of each batch."""
     scores = np.zeros((3, 3))
     scores[:, 2] = [20.0, -20.0, 20.0]  # as a negative, word 0 costs 20
-    settings = {"window": 1, "negatives": 3, "epochs": 1, "batch": 1}
-    losses = tiny_steps(
-        lab, rng, ids([2] * 101), np.array([1, 1, 0]), scores, **settings
-    )
-    return [round(float(loss) / 20) for loss in losses]
+    settings = {"window": 1, "negatives": negatives, "epochs": 1, "batch": batch}
+    return tiny_steps(lab, rng, ids([2] * words), counts, scores, **settings) / 20
+
+
+def counts_of_negatives(lab, rng):
+    """How many of each pair's 3 negatives are word 0, half of the noise; 200 pairs."""
+    found = negatives_of_word_0(lab, rng, 101, np.array([1, 1, 0]), 3, 1)
+    return [round(float(count)) for count in found]
 
 
 def order_of_pairs(lab, rng):
@@ -653,18 +656,12 @@ def test_windows_are_drawn_for_each_place(lab, rng):
 
 @task(5)
 def test_negatives_come_from_the_noise(lab, rng):
-    scores = np.zeros((3, 3))
-    scores[:, 2] = [20.0, -20.0, 20.0]  # as a negative, word 0 costs 20
-    settings = {"window": 1, "negatives": 5, "epochs": 1, "batch": 500}
-    losses = tiny_steps(
-        lab, rng, ids([2] * 1001), np.array([1, 16, 0]), scores, **settings
-    )
-    share = float(losses.mean()) / (5 * 20)  # of word 0, expected 1/9
+    found = negatives_of_word_0(lab, rng, 1001, np.array([1, 16, 0]), 5, 500)
+    shares = found / 5  # of word 0, expected 1/9
     called = "train_sgns with counts 1, 16, 0"
     name = "eighteenths of all negatives that are word 0"
-    check.equal(round(18 * share), 2, name=name, input=called)
+    check.equal(round(18 * float(shares.mean())), 2, name=name, input=called)
     # 0.006 is a standard deviation; five words for a whole batch give 0, 1/5, ...
-    shares = losses / (5 * 20)
     each = bool((np.abs(shares - 1 / 9) < 0.08).all())
     must = "about 1/9 of each batch's negatives are word 0: every pair draws its own"
     check.that(each, must, shares, input=called)

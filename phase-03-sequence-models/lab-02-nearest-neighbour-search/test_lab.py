@@ -156,33 +156,31 @@ def test_many_queries(lab, rng):
     check_found(lab.exact_search(X, Q, 2, "l2", 5), nearest(far, 2), "600 queries: ")
 
 
+def check_memory(lab, X, Q, *how, said):
+    """A search whose blocks need a few hundred kB takes less than 2 MB."""
+    lab.exact_search(X[:50], Q[:9], 1, "ip", 40)  # what is loaded once does not count
+    tracemalloc.start()
+    lab.exact_search(X, Q, *how)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    held = "less" if peak < 2e6 else "more"
+    called = f"{len(X):,} vectors, {len(Q):,} queries, k, metric, block = {how}"
+    check.that(held == "less", said, held, name="memory", input=called)
+
+
 @task(1)
 def test_scores_are_held_block_by_block(lab, rng):
     X, Q = rng.normal(size=(1500, 2)), rng.normal(size=(270, 2))
-    lab.exact_search(X[:50], Q, 3, "ip", 40)  # what is loaded once is not counted
-    tracemalloc.start()
-    lab.exact_search(X, Q, 3, "ip", 100)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
     # all scores take 3.2 MB, those of 256 queries with all vectors 3.1 MB
-    held = "less" if peak < 2e6 else "more"
     said = "at most 2 MB, as 256 x 100 scores take 0.2 MB (and all of them 3.2 MB)"
-    called = "1,500 vectors, 270 queries, block=100"
-    check.that(held == "less", said, held, name="memory", input=called)
+    check_memory(lab, X, Q, 3, "ip", 100, said=said)
 
 
 @task(1)
 def test_queries_are_answered_block_by_block(lab, rng):
     X, Q = rng.normal(size=(60, 2)), rng.normal(size=(5000, 2))
-    lab.exact_search(X, Q[:9], 1)  # what is loaded once is not counted
-    tracemalloc.start()
-    lab.exact_search(X, Q, 1)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    held = "less" if peak < 2e6 else "more"
     said = "at most 2 MB, as 256 x 60 scores take 0.1 MB (and all of them 2.4 MB)"
-    called = "60 vectors, 5,000 queries"
-    check.that(held == "less", said, held, name="memory", input=called)
+    check_memory(lab, X, Q, 1, "ip", 4096, said=said)
 
 
 @task(1)
