@@ -135,7 +135,7 @@ def held_out_choices(lab, results: Results, train, size: int, full: bool) -> tup
             for key, model in (("held_out", honest), ("training", vain)):
                 value = lab.perplexity(lab.cross_entropy(model, tail))
                 results.metric(f"lambda.{key}.perplexity.6", value, "")
-    Ds = np.arange(0.5, 1.001, 0.05) if full else (0.65, 0.75, 0.85, 0.9, 0.95)
+    Ds = np.linspace(0.5, 1.0, 11) if full else (0.65, 0.75, 0.85, 0.9, 0.95)
     sweep = {}
     for n in range(4, TOP + 1):
         for D in Ds:
