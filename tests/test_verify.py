@@ -301,7 +301,7 @@ def test_an_experiment_without_its_data_is_unchecked(lab_folder, monkeypatch, tm
         monkeypatch.setenv(name, str(tmp_path / "empty"))
     monkeypatch.setenv("LABS_OFFLINE", "1")
     line = verify.experiment(labs.read(lab_folder))
-    assert line.ok is None
+    assert line.ok is None and line.lacks_data
     assert line.text.startswith("unchecked: dataset 'tinyshakespeare' is not on this")
 
 

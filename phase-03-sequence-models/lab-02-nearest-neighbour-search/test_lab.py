@@ -164,7 +164,8 @@ def check_memory(lab, X, Q, *how, said):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     held = "less" if peak < 2e6 else "more"
-    called = f"{len(X):,} vectors, {len(Q):,} queries, k, metric, block = {how}"
+    rest = ", ".join(map(repr, how))
+    called = f"exact_search({len(X):,} vectors, {len(Q):,} queries, {rest})"
     check.that(held == "less", said, held, name="memory", input=called)
 
 
@@ -180,7 +181,7 @@ def test_scores_are_held_block_by_block(lab, rng):
 def test_queries_are_answered_block_by_block(lab, rng):
     X, Q = rng.normal(size=(60, 2)), rng.normal(size=(5000, 2))
     said = "at most 2 MB, as 256 x 60 scores take 0.1 MB (and all of them 2.4 MB)"
-    check_memory(lab, X, Q, 1, "ip", 4096, said=said)
+    check_memory(lab, X, Q, 1, said=said)
 
 
 @task(1)

@@ -15,6 +15,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -429,34 +430,28 @@ def draw_copy(found: dict):
 
 CLIPPING = {"RNN, orthogonal": "rnn", "LSTM, forget bias 3": "lstm"}
 OPTIMIZERS = {"SGD": (torch.optim.SGD, 0.1), "Adam": (torch.optim.Adam, 0.01)}
+CLIPS = {"clipped": CLIP, "free": math.inf}
 
 
 def norms(lab, results: Results, size: Size, equal: bool) -> None:
     """The copy task once more at bold rates, with and without clipping."""
     results.step("gradient norms with and without clipping")
-    found, said = {}, []
-    for optimizer, (make, rate) in OPTIMIZERS.items():
-        for name, key in CLIPPING.items():
-            ends = []
-            for how, clip in (("clipped", CLIP), ("free", math.inf)):
-                kind, bias, *_ = COPY[name]
-                runs = [
-                    copy_run(lab, kind, bias, seed, equal, make, rate, clip)
-                    for seed in range(size.norm_seeds)
-                ]
-                # (seeds, steps, accuracy and loss and norm)
-                history = np.array(
-                    [[next(run) for _ in range(size.norm_steps)] for run in runs]
-                )
-                found[optimizer, name, how] = history
-                last = history[:, -max(1, size.norm_steps // 5) :, 1].mean(axis=1)
-                over = 100 * float((history[:, :, 2] > CLIP).mean())
-                prefix = f"norm.{optimizer.lower()}.{key}.{how}"
-                results.metric(f"{prefix}.loss", float(last.mean()), "nats")
-                results.metric(f"{prefix}.over", over, "% of steps")
-                results.metric(f"{prefix}.largest", float(history[:, :, 2].max()), "")
-                ends.append(f"{how} {last.min():.2f} to {last.max():.2f}")
-            said.append(f"{optimizer} at {rate:g}, {name}: {', '.join(ends)}")
+    drawn, said = {}, []
+    for optimizer, name in product(OPTIMIZERS, CLIPPING):
+        ends = []
+        for how, clip in CLIPS.items():
+            history = bold_runs(lab, name, optimizer, clip, size, equal)
+            if optimizer == "SGD":
+                drawn[name, how] = history
+            last = history[:, -max(1, size.norm_steps // 5) :, 1].mean(axis=1)
+            over = 100 * float((history[:, :, 2] > CLIP).mean())
+            prefix = f"norm.{optimizer.lower()}.{CLIPPING[name]}.{how}"
+            results.metric(f"{prefix}.loss", float(last.mean()), "nats")
+            results.metric(f"{prefix}.over", over, "% of steps")
+            results.metric(f"{prefix}.largest", float(history[:, :, 2].max()), "")
+            ends.append(f"{how} {last.min():.2f} to {last.max():.2f}")
+        rate = OPTIMIZERS[optimizer][1]
+        said.append(f"{optimizer} at {rate:g}, {name}: {', '.join(ends)}")
     results.metric("norm.seeds", size.norm_seeds, "seeds")
     results.text(
         f"## Clipping\nThe copy task at bold rates, {size.norm_steps} steps, gradients "
@@ -464,20 +459,29 @@ def norms(lab, results: Results, size: Size, equal: bool) -> None:
         f"ends (mean of the last fifth, lowest to highest seed; guessing has "
         f"{math.log(SYMBOLS):.2f}): {'; '.join(said)}."
     )
-    results.figure(draw_norms(found), "norms.png", "Gradient norms and losses")
+    results.figure(draw_norms(drawn), "norms.png", "Gradient norms and losses")
 
 
-def draw_norms(found: dict):
+def bold_runs(lab, name, optimizer, clip, size: Size, equal: bool) -> np.ndarray:
+    """Accuracy, loss and norm of each step of each seed: (seeds, steps, 3)."""
+    kind, bias, *_ = COPY[name]
+    make, rate = OPTIMIZERS[optimizer]
+    runs = [
+        copy_run(lab, kind, bias, seed, equal, make, rate, clip)
+        for seed in range(size.norm_seeds)
+    ]
+    return np.array([[next(run) for _ in range(size.norm_steps)] for run in runs])
+
+
+def draw_norms(histories: dict):
     """SGD: above the norms, below the losses; left the RNN, right the LSTM."""
     fig, axes = plotting.figure(2, 2, size=(9.4, 5.2))
-    for (optimizer, name, how), history in found.items():
-        if optimizer != "SGD":
-            continue
+    labels = {"free": "left free", "clipped": f"clipped at {CLIP:g}"}
+    for (name, how), history in histories.items():
         column = list(CLIPPING).index(name)
         look = {"color": RED if how == "free" else BLUE, "lw": 0.9, "alpha": 0.75}
         for seed, run in enumerate(history):
-            label = {"free": "left free", "clipped": f"clipped at {CLIP:g}"}[how]
-            label = label if seed == 0 else None
+            label = labels[how] if seed == 0 else None
             axes[0, column].plot(smooth(run[:, 2], 5), label=label, **look)
             axes[1, column].plot(smooth(run[:, 1], 5), label=label, **look)
         axes[0, column].set(title=f"{name}, SGD", yscale="log")
